@@ -1,0 +1,1 @@
+"""Everything above can be proved and exported."""

@@ -1,0 +1,1 @@
+"""Which parts meet: settings, routes, wiring."""

@@ -1,0 +1,119 @@
+"""Django’s settings, made from the operator’s `config.environment`; nothing here is set by hand."""
+
+from pathlib import Path
+
+from tokenpool.config import environment
+
+ENVIRONMENT = environment.read()
+
+DEBUG = False
+SECRET_KEY = ENVIRONMENT.secret_key or "unset: run `tokenpool init` first"
+ALLOWED_HOSTS = ["*"]  # the address people use is checked by the proxy in front; links are built from PUBLIC_URL
+PUBLIC_URL = ENVIRONMENT.public_url
+CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.public_url]
+DEMO = ENVIRONMENT.demo == "yes"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "allauth",
+    "allauth.account",
+    "ninja",
+    "tokenpool.audit",
+    "tokenpool.organizations",
+    "tokenpool.metering",
+    "tokenpool.limits",
+    "tokenpool.notifications",
+    "tokenpool.invoicing",
+    "tokenpool.console",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "tokenpool.console.headers.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "tokenpool.console.language.PersonsLanguage",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "tokenpool.config.urls"
+ASGI_APPLICATION = "tokenpool.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(ENVIRONMENT.database_path),
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "pragma journal_mode=wal; pragma synchronous=full;",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "organizations.Person"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "tokenpool.console.sign_in.Adapter"
+ACCOUNT_PREVENT_ENUMERATION = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENVIRONMENT.public_url.startswith("https://")
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("it", "Italiano")]
+LOCALE_PATHS = [Path(__file__).parent.parent / "console" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+MAIL_FOLDER = ENVIRONMENT.folder / "mail"
+DEFAULT_FROM_EMAIL = ENVIRONMENT.mail_from
+if ENVIRONMENT.smtp_host:
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST = ENVIRONMENT.smtp_host
+    EMAIL_PORT = int(ENVIRONMENT.smtp_port)
+    EMAIL_HOST_USER = ENVIRONMENT.smtp_user
+    EMAIL_HOST_PASSWORD = ENVIRONMENT.smtp_password
+    EMAIL_USE_TLS = ENVIRONMENT.smtp_tls == "yes"
+    EMAIL_TIMEOUT = 20
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(MAIL_FOLDER)
+
+LOGGING_CONFIG = "tokenpool.config.logs.configure"
+LOGGING = {"version": 1}

@@ -1,0 +1,1 @@
+"""A provider that is simulated and an organization with a past."""

@@ -1,0 +1,1 @@
+"""A call goes through and the money follows it."""

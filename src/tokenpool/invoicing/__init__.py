@@ -1,0 +1,1 @@
+"""A closed month becomes one immutable document."""

@@ -1,0 +1,1 @@
+"""The words every room speaks: errors, money, tokens, periods, the clock, ids, group commit."""

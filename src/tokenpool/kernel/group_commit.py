@@ -1,0 +1,105 @@
+"""Many operations, one transaction, one fsync; each caller gets its own answer after the commit.
+
+Knows no table. A *transaction* is a generator that yields lists of statements and is sent their
+rows; each yield is one round trip, on every database. So the rules are written once, without I/O,
+and the database only locks, reads and writes. One transaction touches one organization.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from tokenpool.kernel.errors import Unavailable
+
+Answer = TypeVar("Answer")
+Row = tuple[Any, ...]
+
+
+class Statement(NamedTuple):
+    """One SQL text (`?` marks parameters) and its rows of parameters; many rows run in bulk."""
+
+    sql: str
+    rows: Sequence[Row]
+
+
+Transaction = Generator[list[Statement], list[list[Row]], Answer]
+"""Yields statements, is sent the rows each returned, returns the answer to give after the commit."""
+
+
+class Store(Protocol):
+    """A database that can run transactions durably."""
+
+    async def run(self, transaction: Callable[[], Transaction[Answer]]) -> Answer:
+        """Run *transaction* atomically; return only when its effects would survive power loss."""
+        ...
+
+    async def read(self, sql: str, row: Row = ()) -> list[Row]:
+        """Return the rows of one query, outside any transaction."""
+        ...
+
+
+class GroupCommit:
+    """Collects operations per organization and commits them together, in order of arrival."""
+
+    def __init__(
+        self,
+        store: Store,
+        decide: Callable[[str, list[Any]], Transaction[list[Any]]],
+        *,
+        most: int = 256,
+    ) -> None:
+        """*decide* makes the transaction of (organization, operations) and returns one answer each."""
+        self._store = store
+        self._decide = decide
+        self._most = most
+        self._waiting: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, organization_id: str, operation: Any) -> Any:  # noqa: ANN401 - answers are the operations'
+        """Queue *operation* and return its answer once it is durable.
+
+        Raises:
+            Unavailable: the database did not take the transaction; nothing was written.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        queue = self._waiting.get(organization_id)
+        if queue is None:
+            queue = self._waiting[organization_id] = deque()
+            task = asyncio.create_task(self._drain(organization_id, queue))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        queue.append((operation, future))
+        return await future
+
+    async def settle_down(self) -> None:
+        """Wait until everything submitted so far has been answered."""
+        while self._running:
+            await asyncio.gather(*self._running)
+
+    async def _drain(self, organization_id: str, queue: deque[tuple[Any, asyncio.Future[Any]]]) -> None:
+        """Commit batches until the queue is empty; what arrives meanwhile rides in the next batch."""
+        while queue:
+            batch = [queue.popleft() for _ in range(min(len(queue), self._most))]
+            operations = [operation for operation, _ in batch]
+            try:
+                answers = await self._store.run(lambda ops=operations: self._decide(organization_id, ops))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - every caller must hear of it
+                _answer_all(batch, error)
+                continue
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        del self._waiting[organization_id]
+
+
+def _answer_all(batch: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    """Give every caller of a failed batch the same error: nothing of it was written."""
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error if isinstance(error, Unavailable) else Unavailable(_sentence(error)))
+            future.exception()  # a caller that left must not make the loop warn
+
+
+def _sentence(error: Exception) -> str:
+    return f"The database did not take the transaction ({type(error).__name__}); nothing was written. Try again."

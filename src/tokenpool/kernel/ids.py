@@ -1,0 +1,32 @@
+"""Time-ordered 128-bit ids with a public prefix: `hold_06QXK…`, 48 bits of milliseconds, 80 random.
+
+One request is one id: its hold, its events and its `request-id` header differ in the prefix alone.
+"""
+
+import re
+import secrets
+
+from tokenpool.kernel import clock
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_SHAPE = re.compile(r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}", re.ASCII)
+
+
+def new(prefix: str) -> str:
+    """Return a new id that sorts after the ids made in earlier milliseconds."""
+    milliseconds = clock.timestamp(clock.now()) // 1000
+    return f"{prefix}_{_encode(milliseconds << 80 | secrets.randbits(80))}"
+
+
+def twin(prefix: str, of: str) -> str:
+    """Return the id with the same 128 bits as *of* under another *prefix*."""
+    return f"{prefix}_{of.rpartition('_')[2]}"
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Tell whether *text* has the shape of an id with this *prefix*."""
+    return text.startswith(prefix + "_") and _SHAPE.fullmatch(text) is not None
+
+
+def _encode(value: int) -> str:
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))

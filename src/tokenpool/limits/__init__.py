@@ -1,0 +1,1 @@
+"""Nobody spends beyond a limit: caps, accounts, holds."""

@@ -1,0 +1,74 @@
+"""The tables of usage. Instants of hot tables are integers: microseconds since 1970, UTC."""
+
+from django.db import models
+
+
+class Amounts(models.Model):
+    """Tokens per class and their cost per class: the columns an event and its rollup share."""
+
+    input_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_write_5m_tokens = models.BigIntegerField(default=0)
+    cache_write_1h_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    web_search_requests = models.BigIntegerField(default=0)
+    input_nano = models.BigIntegerField(default=0)
+    cache_read_nano = models.BigIntegerField(default=0)
+    cache_write_5m_nano = models.BigIntegerField(default=0)
+    cache_write_1h_nano = models.BigIntegerField(default=0)
+    output_nano = models.BigIntegerField(default=0)
+    web_search_nano = models.BigIntegerField(default=0)
+    cost_nano = models.BigIntegerField(default=0)  # the sum of the six above
+
+    class Meta:
+        abstract = True
+
+
+class UsageEvent(Amounts):
+    """What one request used of one model: written once with its settlement, never edited.
+
+    A request that ran a second model (an advisor, a fallback) has a second event with `part` 1.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=44)
+    request_id = models.CharField(max_length=40)
+    part = models.SmallIntegerField(default=0)
+    member_id = models.CharField(max_length=40)
+    seat_type = models.CharField(max_length=40)
+    product = models.CharField(max_length=20)
+    cost_center = models.CharField(max_length=80, default="")
+    project = models.CharField(max_length=80, default="")
+    session_id = models.CharField(max_length=80, default="")
+    model = models.CharField(max_length=80)
+    price_version = models.CharField(max_length=120)
+    batch = models.BooleanField(default=False)
+    us_only = models.BooleanField(default=False)
+    fast = models.BooleanField(default=False)
+    month = models.CharField(max_length=7)
+    admitted_at_us = models.BigIntegerField()
+    settled_at_us = models.BigIntegerField()
+    flags = models.CharField(max_length=120, default="", blank=True)  # estimated, client_gone, …; space-separated
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization_id", "month", "member_id", "admitted_at_us"], name="events_of_member"),
+            models.Index(fields=["organization_id", "admitted_at_us"], name="events_by_time"),
+        ]
+
+
+class DailyUsage(Amounts):
+    """The sum of a UTC day's events per member and dimension; moved in the event's transaction."""
+
+    pk = models.CompositePrimaryKey(
+        "organization_id", "day", "member_id", "seat_type", "product", "cost_center", "model"
+    )
+    organization_id = models.CharField(max_length=40)
+    day = models.CharField(max_length=10)
+    member_id = models.CharField(max_length=40)
+    seat_type = models.CharField(max_length=40)
+    product = models.CharField(max_length=20)
+    cost_center = models.CharField(max_length=80, default="")
+    model = models.CharField(max_length=80)
+    requests = models.BigIntegerField(default=0)

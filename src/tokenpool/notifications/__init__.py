@@ -1,0 +1,1 @@
+"""Each threshold is told once to the right people."""

@@ -1,0 +1,1 @@
+"""Who belongs, on which seat, with which role and key."""

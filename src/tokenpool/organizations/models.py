@@ -1,0 +1,147 @@
+"""The tables of people and organizations. Seat assignments are history: rows are only added."""
+
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+
+class PersonManager(BaseUserManager["Person"]):
+    """Looks people up by e-mail, whatever its case."""
+
+    def get_by_natural_key(self, username: str | None) -> "Person":
+        """Return the person with this e-mail address."""
+        return self.get(email__iexact=username or "")
+
+
+class Person(AbstractBaseUser):
+    """Somebody who can sign in; the same person may be a member of several organizations."""
+
+    id = models.CharField(max_length=40, primary_key=True)
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=120)
+    language = models.CharField(max_length=5, blank=True)  # empty: the browser's
+    theme = models.CharField(max_length=5, blank=True)  # light, dark; empty: the system's
+    is_active = models.BooleanField(default=True)
+    is_operator = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    objects = PersonManager()
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Plan(models.Model):
+    """What an organization buys: a tier, how it is settled, in which currency."""
+
+    id = models.CharField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=80)
+    tier = models.CharField(max_length=20)  # enterprise: the only tier with usage-based billing
+    settlement = models.CharField(max_length=10, default="arrears")
+    currency = models.CharField(max_length=3, default="USD")
+    note = models.CharField(max_length=200, blank=True)
+
+
+class SeatType(models.Model):
+    """A kind of seat of a plan: its monthly base fee and the products it opens."""
+
+    pk = models.CompositePrimaryKey("plan_id", "key")
+    plan_id = models.CharField(max_length=40)
+    key = models.CharField(max_length=40)
+    name = models.CharField(max_length=80)
+    position = models.SmallIntegerField()
+    fee_nano = models.BigIntegerField()
+    products = models.JSONField()  # list of product names a credential may be minted for
+    features = models.JSONField()
+    hipaa_covered = models.BooleanField(default=False)
+    hipaa_surcharge_nano = models.BigIntegerField(default=0)
+
+
+class Organization(models.Model):
+    """A customer: the unit of tenancy, of transactions and of sharding."""
+
+    id = models.CharField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=120)
+    plan_id = models.CharField(max_length=40)
+    currency = models.CharField(max_length=3)  # fixed at creation
+    created_at = models.DateTimeField()
+    hipaa_ready_at = models.DateTimeField(null=True)  # one-way
+    clamps_max_tokens = models.BooleanField(default=True)
+    refusal_status = models.SmallIntegerField(default=429)  # or 402
+
+
+class Gate(models.Model):
+    """One row per organization: every admission locks it first and compares its version.
+
+    Whatever a credential's facts are made of (seat, role, key, settings) raises the version, so a
+    cached fact that has become untrue is noticed inside the transaction that would rely on it.
+    """
+
+    organization_id = models.CharField(max_length=40, primary_key=True)
+    version = models.BigIntegerField(default=1)
+
+
+class Member(models.Model):
+    """A person's place in one organization; removed members keep their row and their spend."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    person_id = models.CharField(max_length=40, db_index=True)
+    email = models.EmailField()
+    name = models.CharField(max_length=120)
+    role = models.CharField(max_length=16)
+    seat_type = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null is “no seat”; the latest SeatAssignment
+    cost_center = models.CharField(max_length=80, default="", blank=True)
+    added_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_id", "email"],
+                condition=models.Q(removed_at=None),
+                name="member_email_once",
+            )
+        ]
+        indexes = [models.Index(fields=["organization_id", "name", "id"], name="member_by_name")]
+
+
+class SeatAssignment(models.Model):
+    """From this instant on the member had this seat type (null: no seat). Never edited."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    member_id = models.CharField(max_length=40)
+    seat_type = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null is “no seat”
+    assigned_at = models.DateTimeField()
+    assigned_by = models.CharField(max_length=254)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "member_id", "assigned_at"], name="seat_history")]
+
+
+class ApiKey(models.Model):
+    """A credential: minted for one product, or an admin, meter or compliance key. Only its hash is kept."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    kind = models.CharField(max_length=12)  # product, admin, meter, compliance
+    product = models.CharField(max_length=20, blank=True)  # chat, claude_code, api; empty unless kind is product
+    member_id = models.CharField(max_length=40, blank=True)  # the member it spends for; empty unless kind is product
+    name = models.CharField(max_length=80)
+    key_hash = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=40)  # prefix and last four characters, for recognizing it
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=254)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "member_id"], name="keys_of_member")]
