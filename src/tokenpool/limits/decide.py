@@ -1,0 +1,92 @@
+"""The decision itself, pure: does this request fit every limit that applies to it, and if not, which one binds?
+
+The database locks, reads and writes around it; nothing else decides. Overspend and false refusals
+are therefore properties of this page.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenpool.limits.hierarchy import Cap
+from tokenpool.pricing.bound import Bound
+
+AccountKey = tuple[str, str]  # (scope, window key)
+
+
+@dataclass(slots=True)
+class Balance:
+    """What an account has spent and holds, in nano-dollars; moved in place as a batch is decided."""
+
+    spent_nano: int = 0
+    held_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A cap with an amount, the account it reads, and that account's balance."""
+
+    cap: Cap
+    account: AccountKey
+    balance: Balance
+    amount_nano: int
+
+    @property
+    def left_nano(self) -> int:
+        """Room below the limit; negative when it was lowered below what is spent."""
+        return self.amount_nano - self.balance.spent_nano - self.balance.held_nano
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The request fits: hold this much, for at most this many output tokens."""
+
+    amount_nano: int
+    max_output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """The request does not fit the *binding* limit; what would have fit is said in tokens."""
+
+    binding: Applied
+    affordable_output: int
+
+
+def apply(
+    applicable: Sequence[tuple[Cap, str]], balances: Mapping[AccountKey, Balance], window_keys: Mapping[str, str]
+) -> list[Applied]:
+    """Join caps with the balances they read; explicitly unlimited caps never bind and are left out."""
+    joined = []
+    for cap, scope in applicable:
+        if cap.amount_nano is not None:
+            account = (scope, window_keys[cap.window])
+            joined.append(Applied(cap, account, balances[account], cap.amount_nano))
+    return joined
+
+
+def decide(limits: Sequence[Applied], wanted: Bound, *, clamps: bool, floor_output: int) -> Granted | Short:
+    """Grant *wanted* when it fits every limit, a clamped output when that is allowed, else name the binding limit.
+
+    *floor_output* is the smallest output worth having; a clamp never goes below it.
+    """
+    asked = wanted.amount()
+    binding = min(limits, key=_left, default=None)
+    if binding is None or asked <= binding.left_nano:
+        return Granted(asked, wanted.max_output)
+    affordable = wanted.affordable_output(binding.left_nano)
+    if clamps and floor_output <= affordable < wanted.max_output:
+        return Granted(wanted.amount(affordable), affordable)
+    return Short(binding, affordable)
+
+
+def fullest(limits: Sequence[Applied]) -> Applied | None:
+    """Return the limit with the largest spent share; warnings and headers speak of it."""
+    worst: Applied | None = None
+    for limit in limits:
+        if worst is None or limit.balance.spent_nano * worst.amount_nano > worst.balance.spent_nano * limit.amount_nano:
+            worst = limit
+    return worst
+
+
+def _left(limit: Applied) -> int:
+    return limit.left_nano

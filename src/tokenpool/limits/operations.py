@@ -1,0 +1,172 @@
+"""What can be asked of the ledger and what it answers. Refusals are values, never exceptions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tokenpool.kernel.period import Window
+from tokenpool.metering.record import RatedUsage
+from tokenpool.pricing.bound import Bound
+
+LEASE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Whose usage it will be, pinned at admission and inherited by the event."""
+
+    member_id: str
+    seat_type: str
+    product: str
+    cost_center: str = ""
+    project: str = ""
+    session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Reserve the largest possible cost of a request, or refuse it."""
+
+    hold_id: str
+    who: Attribution
+    model: str
+    price_version: str
+    bound: Bound
+    admitted_at: datetime
+    facts_version: int | None = None  # None: the caller read its facts under the same lock
+    clamps: bool = False
+    floor_output: int = 1024
+    lease_seconds: int = LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Lower an open hold (never raise it) and write down the evidence of what the attempt has used."""
+
+    hold_id: str
+    evidence: str
+    amount_nano: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """End a hold with what was really used; the events, rollups and accounts move with it."""
+
+    hold_id: str
+    usage: tuple[RatedUsage, ...]
+    settled_at: datetime
+    flags: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """End a hold that cost nothing."""
+
+    hold_id: str
+    reason: str
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Renew the lease of a running attempt."""
+
+    hold_id: str
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Mark a hold whose lease has passed as in doubt; it still counts as held."""
+
+    hold_id: str
+    at: datetime
+
+
+Operation = Authorize | Trim | Settle | Void | Extend | Lose
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit with its numbers at the instant of the answer."""
+
+    limit_id: str
+    scope: str
+    basis: str
+    window: Window
+    limit_nano: int
+    spent_nano: int
+    held_nano: int
+    resets_at: datetime
+
+    @property
+    def left_nano(self) -> int:
+        """Room below the limit; negative when it was lowered below what is spent."""
+        return self.limit_nano - self.spent_nano - self.held_nano
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The hold stands. `fullest` is the limit with the largest spent share, None without limits."""
+
+    hold_id: str
+    amount_nano: int
+    max_output: int
+    clamped: bool
+    fullest: LimitState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The request does not fit `limit`; nothing was held."""
+
+    limit: LimitState
+    member_id: str
+    asked_nano: int
+    affordable_output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The credential's facts have changed since they were read; read them again and ask again."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The operation took effect. `overrun_nano` is what a settlement cost above its hold (should be 0)."""
+
+    overrun_nano: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The hold had ended before, this way; nothing was changed."""
+
+    state: str
+    settled_nano: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No such hold in this organization."""
+
+
+Answer = Held | Refusal | Stale | Done | Ended | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A limit whose account has moved (or that refused): what thresholds are decided from."""
+
+    limit_id: str
+    scope: str  # of the limit
+    basis: str
+    window: Window
+    window_key: str
+    member_id: str
+    amount_nano: int
+    spent_nano: int
+    refused: bool
+    at_us: int
