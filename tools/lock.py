@@ -20,10 +20,28 @@ def main() -> None:
             source.write("\n".join(wanted))
             source.flush()
             subprocess.run(
-                [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11",
-                 "--generate-hashes", "--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock",
-                 *constraints, "--output-file", str(target), source.name],
-                check=True, cwd=ROOT,
+                [
+                    sys.executable,
+                    "-m",
+                    "uv",
+                    "pip",
+                    "compile",
+                    "--quiet",
+                    "--universal",
+                    "--python-version",
+                    "3.11",
+                    "--generate-hashes",
+                    "--no-emit-index-url",
+                    "--no-annotate",
+                    "--custom-compile-command",
+                    "make lock",
+                    *constraints,
+                    "--output-file",
+                    str(target),
+                    source.name,
+                ],
+                check=True,
+                cwd=ROOT,
             )
 
 

@@ -62,7 +62,10 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     for name in ("upstream_url", "public_url"):
         check_url(name, getattr(settings, name))
     if settings.database_url:
-        raise InvalidInput("database_url: this release stores in SQLite only; leave TOKENPOOL_DATABASE_URL unset.", field="database_url")
+        raise InvalidInput(
+            "database_url: this release stores in SQLite only; leave TOKENPOOL_DATABASE_URL unset.",
+            field="database_url",
+        )
     if not settings.smtp_port.isdecimal():
         raise InvalidInput("smtp_port: must be a number such as 587.", field="smtp_port")
     return settings
@@ -81,7 +84,10 @@ def check_url(name: str, url: str) -> None:
         return
     if parts.scheme == "http" and parts.hostname in LOOPBACK and not parts.username:
         return
-    raise InvalidInput(f"{name}: “{url}” is not safe; use https:// (plain http only on 127.0.0.1, localhost or ::1).", field=name)
+    raise InvalidInput(
+        f"{name}: “{url}” is not safe; use https:// (plain http only on 127.0.0.1, localhost or ::1).",
+        field=name,
+    )
 
 
 def make_secret(folder: Path) -> None:
@@ -106,7 +112,10 @@ def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:
         elif name in known:
             found[name] = value
         else:
-            raise InvalidInput(f"{variable}: there is no such setting; the settings are listed in docs/settings.md.", field=variable)
+            raise InvalidInput(
+                f"{variable}: there is no such setting; the settings are listed in docs/settings.md.",
+                field=variable,
+            )
     return found
 
 
@@ -120,7 +129,10 @@ def _from_file(path: Path) -> dict[str, str]:
     known = {field.name for field in fields(Environment)} - {"data"}
     for name in table:
         if name not in known:
-            raise InvalidInput(f"{path}: {name}: there is no such setting; the settings are listed in docs/settings.md.", field=name)
+            raise InvalidInput(
+                f"{path}: {name}: there is no such setting; the settings are listed in docs/settings.md.",
+                field=name,
+            )
     return {name: str(value) for name, value in table.items()}
 
 

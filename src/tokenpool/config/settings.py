@@ -1,4 +1,4 @@
-"""Django’s settings, made from the operator’s `config.environment`; nothing here is set by hand."""
+"""Django's settings, made from the operator's `config.environment`; nothing here is set by hand."""
 
 from pathlib import Path
 

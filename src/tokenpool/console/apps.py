@@ -1,4 +1,4 @@
-"""Registers the room’s tables with Django."""
+"""Registers the room's tables with Django."""
 
 from django.apps import AppConfig
 

@@ -1,14 +1,14 @@
 """The one tree of errors. A refusal is a value (`limits.decide`), an error is an exception from here.
 
-    TokenpoolError
-    ├── InvalidInput      400  a field is wrong; names the field and the remedy
-    │   ├── UnknownModel       no price row answers for the model on that day
-    │   └── Unbounded          the request can cost more than can be computed beforehand
-    ├── NotAuthenticated  401  no credential, or one that is unknown or revoked
-    ├── NotAllowed        403  the credential is good, the right or the seat type is missing
-    ├── NotFound          404  absent, or another organization's: the two read the same
-    ├── Conflict          409  the state changed first; the message tells how
-    └── Unavailable       503  the database cannot promise durability now; try again
+TokenpoolError
+├── InvalidInput      400  a field is wrong; names the field and the remedy
+│   ├── UnknownModel       no price row answers for the model on that day
+│   └── Unbounded          the request can cost more than can be computed beforehand
+├── NotAuthenticated  401  no credential, or one that is unknown or revoked
+├── NotAllowed        403  the credential is good, the right or the seat type is missing
+├── NotFound          404  absent, or another organization's: the two read the same
+├── Conflict          409  the state changed first; the message tells how
+└── Unavailable       503  the database cannot promise durability now; try again
 """
 
 

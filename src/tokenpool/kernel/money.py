@@ -35,7 +35,10 @@ def parse_dollars(text: str, *, field: str, decimal_comma: bool = False) -> int:
     cleaned = text.strip().removeprefix("$").strip()
     whole, found, fraction = cleaned.partition(point)
     if group in fraction or not _is_grouped(whole, group):
-        raise InvalidInput(f"{field}: “{text}” is not an amount; write it like {'1.250,50' if decimal_comma else '1,250.50'}.", field=field)
+        raise InvalidInput(
+            f"{field}: “{text}” is not an amount; write it like {'1.250,50' if decimal_comma else '1,250.50'}.",
+            field=field,
+        )
     digits = whole.replace(group, "") + ("." + fraction if found else "")
     return nano_from_decimal_text(digits, field=field)
 

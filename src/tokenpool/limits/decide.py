@@ -53,7 +53,9 @@ class Short:
 
 
 def apply(
-    applicable: Sequence[tuple[Cap, str]], balances: Mapping[AccountKey, Balance], window_keys: Mapping[str, str]
+    applicable: Sequence[tuple[Cap, str]],
+    balances: Mapping[AccountKey, Balance],
+    window_keys: Mapping[str, str],
 ) -> list[Applied]:
     """Join caps with the balances they read; explicitly unlimited caps never bind and are left out."""
     joined = []

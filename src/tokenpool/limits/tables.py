@@ -106,9 +106,31 @@ def insert_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
         "session_id, model, price_version, amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, "
         "evidence, settled_nano, ended_at_us, end_reason) "
         "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(organization_id, h.id, h.state, h.who.member_id, h.who.seat_type, h.who.product, h.who.cost_center,
-          h.who.project, h.who.session_id, h.model, h.price_version, h.amount_nano, h.reserved_nano, h.max_output,
-          h.admitted_at_us, h.lease_until_us, h.evidence, h.settled_nano, h.ended_at_us, h.end_reason) for h in holds],
+        [
+            (
+                organization_id,
+                h.id,
+                h.state,
+                h.who.member_id,
+                h.who.seat_type,
+                h.who.product,
+                h.who.cost_center,
+                h.who.project,
+                h.who.session_id,
+                h.model,
+                h.price_version,
+                h.amount_nano,
+                h.reserved_nano,
+                h.max_output,
+                h.admitted_at_us,
+                h.lease_until_us,
+                h.evidence,
+                h.settled_nano,
+                h.ended_at_us,
+                h.end_reason,
+            )
+            for h in holds
+        ],
     )
 
 
@@ -117,8 +139,20 @@ def update_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
     return Statement(
         "update limits_hold set state = ?, amount_nano = ?, lease_until_us = ?, evidence = ?, settled_nano = ?, "
         "ended_at_us = ?, end_reason = ? where organization_id = ? and id = ?",
-        [(h.state, h.amount_nano, h.lease_until_us, h.evidence, h.settled_nano, h.ended_at_us, h.end_reason,
-          organization_id, h.id) for h in holds],
+        [
+            (
+                h.state,
+                h.amount_nano,
+                h.lease_until_us,
+                h.evidence,
+                h.settled_nano,
+                h.ended_at_us,
+                h.end_reason,
+                organization_id,
+                h.id,
+            )
+            for h in holds
+        ],
     )
 
 
@@ -131,8 +165,23 @@ def write_refusals(organization_id: str, refusals: Sequence[tuple[Refusal, str, 
         "limit_id = excluded.limit_id, scope = excluded.scope, basis = excluded.basis, "
         '"window" = excluded."window", limit_nano = excluded.limit_nano, spent_nano = excluded.spent_nano, '
         "held_nano = excluded.held_nano, asked_nano = excluded.asked_nano, model = excluded.model",
-        [(organization_id, r.member_id, at_us, r.limit.limit_id, r.limit.scope, r.limit.basis, r.limit.window,
-          r.limit.limit_nano, r.limit.spent_nano, r.limit.held_nano, r.asked_nano, model) for r, model, at_us in refusals],
+        [
+            (
+                organization_id,
+                r.member_id,
+                at_us,
+                r.limit.limit_id,
+                r.limit.scope,
+                r.limit.basis,
+                r.limit.window,
+                r.limit.limit_nano,
+                r.limit.spent_nano,
+                r.limit.held_nano,
+                r.asked_nano,
+                model,
+            )
+            for r, model, at_us in refusals
+        ],
     )
 
 

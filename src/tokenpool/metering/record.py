@@ -41,14 +41,41 @@ class Recorded:
 
 
 AMOUNT_COLUMNS = (
-    "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens",
-    "web_search_requests", "input_nano", "cache_read_nano", "cache_write_5m_nano", "cache_write_1h_nano",
-    "output_nano", "web_search_nano", "cost_nano",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "web_search_requests",
+    "input_nano",
+    "cache_read_nano",
+    "cache_write_5m_nano",
+    "cache_write_1h_nano",
+    "output_nano",
+    "web_search_nano",
+    "cost_nano",
 )
 _COLUMNS = (
-    "organization_id", "id", "request_id", "part", "member_id", "seat_type", "product", "cost_center", "project",
-    "session_id", "model", "price_version", "batch", "us_only", "fast", "month", "admitted_at_us", "settled_at_us",
-    "flags", *AMOUNT_COLUMNS,
+    "organization_id",
+    "id",
+    "request_id",
+    "part",
+    "member_id",
+    "seat_type",
+    "product",
+    "cost_center",
+    "project",
+    "session_id",
+    "model",
+    "price_version",
+    "batch",
+    "us_only",
+    "fast",
+    "month",
+    "admitted_at_us",
+    "settled_at_us",
+    "flags",
+    *AMOUNT_COLUMNS,
 )
 _INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
@@ -63,9 +90,19 @@ def amounts(usage: RatedUsage) -> Row:
     """Return the values of `AMOUNT_COLUMNS` of one rated part."""
     counts, cost = usage.counts, usage.cost
     return (
-        counts.input, counts.cache_read, counts.cache_write_5m, counts.cache_write_1h, counts.output,
-        counts.web_search_requests, cost.input, cost.cache_read, cost.cache_write_5m, cost.cache_write_1h,
-        cost.output, cost.web_search, cost.total,
+        counts.input,
+        counts.cache_read,
+        counts.cache_write_5m,
+        counts.cache_write_1h,
+        counts.output,
+        counts.web_search_requests,
+        cost.input,
+        cost.cache_read,
+        cost.cache_write_5m,
+        cost.cache_write_1h,
+        cost.output,
+        cost.web_search,
+        cost.total,
     )
 
 
@@ -76,10 +113,28 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
         month = str(Month.of(clock.from_timestamp(one.admitted_at_us)))
         request_id = ids.twin("req", one.hold_id)
         rows.extend(
-            (organization_id, event_id(one.hold_id, part), request_id, part, one.member_id, one.seat_type,
-             one.product, one.cost_center, one.project, one.session_id, usage.model, usage.price_version,
-             usage.batch, usage.us_only, usage.fast, month, one.admitted_at_us, one.settled_at_us, one.flags,
-             *amounts(usage))
+            (
+                organization_id,
+                event_id(one.hold_id, part),
+                request_id,
+                part,
+                one.member_id,
+                one.seat_type,
+                one.product,
+                one.cost_center,
+                one.project,
+                one.session_id,
+                usage.model,
+                usage.price_version,
+                usage.batch,
+                usage.us_only,
+                usage.fast,
+                month,
+                one.admitted_at_us,
+                one.settled_at_us,
+                one.flags,
+                *amounts(usage),
+            )
             for part, usage in enumerate(one.parts)
         )
     return Statement(_INSERT, rows)

@@ -21,7 +21,15 @@ def add(organization_id: str, settled: Sequence[Recorded]) -> Statement:
     for one in settled:
         day = clock.from_timestamp(one.admitted_at_us).date().isoformat()
         for part, usage in enumerate(one.parts):
-            key = (organization_id, day, one.member_id, one.seat_type, one.product, one.cost_center, usage.model)
+            key = (
+                organization_id,
+                day,
+                one.member_id,
+                one.seat_type,
+                one.product,
+                one.cost_center,
+                usage.model,
+            )
             sums = (int(part == 0), *amounts(usage))
             cell = cells.get(key)
             cells[key] = list(sums) if cell is None else [a + b for a, b in zip(cell, sums, strict=True)]

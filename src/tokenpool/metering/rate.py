@@ -1,0 +1,36 @@
+"""From what a provider reported to rated parts: each under its own model's price of the pinned day."""
+
+from datetime import date
+
+from tokenpool.kernel.errors import UnknownModel
+from tokenpool.metering.extract import Reported
+from tokenpool.metering.record import RatedUsage
+from tokenpool.pricing.book import ModelPrice, PriceBook
+from tokenpool.pricing.cost import rate
+
+UNPRICED = "unpriced_model"
+
+
+def rate_reported(
+    reported: Reported, *, pinned: ModelPrice, book: PriceBook, day: date
+) -> tuple[tuple[RatedUsage, ...], str]:
+    """Rate every part of *reported*; return the parts and a flag ("" or `unpriced_model`).
+
+    A part without a model is the requested model's, at the price *pinned* at admission. A part of
+    a model that has no price cannot be refused any more, so it is billed at the pinned price and
+    flagged: never free.
+    """
+    parts, flag = [], ""
+    for model, counts in reported.parts:
+        price = pinned
+        if model is not None:
+            try:
+                price = book.price(model, day)
+            except UnknownModel:
+                flag = UNPRICED
+            if price.model == pinned.model:
+                price = pinned
+        fast, batch = reported.fast and price.fast is not None, reported.batch
+        cost = rate(counts, price, batch=batch, us_only=reported.us_only, fast=fast)
+        parts.append(RatedUsage(price.model, price.version, counts, cost, batch, reported.us_only, fast))
+    return tuple(parts), flag
