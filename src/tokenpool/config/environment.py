@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tokenpool.kernel.errors import InvalidInput
 
 PREFIX = "TOKENPOOL_"
+DEFAULT_DATA = ".tokenpool"
 SECRETS = ("secret_key", "upstream_api_key", "smtp_password")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -23,7 +24,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Environment:
     """Every setting, with its default. The names in the environment are these in capitals."""
 
-    data: str = ".tokenpool"  # the folder of everything a single machine needs
+    data: str = DEFAULT_DATA  # the folder of everything a single machine needs
     database_url: str = ""  # empty: SQLite in the data folder
     secret_key: str = ""  # empty: DATA/secret_key, made by `tokenpool init`
     public_url: str = "http://127.0.0.1:8787"  # what people and clients open
@@ -55,7 +56,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
         InvalidInput: an unknown name, an unreadable secret file, or an unsafe value.
     """
     given = _from_variables(os.environ if environ is None else environ)
-    folder = Path(given.get("data", Environment.data)).expanduser()
+    folder = Path(given.get("data", DEFAULT_DATA)).expanduser()
     merged = {**_from_file(folder / "tokenpool.toml"), **given}
     merged.setdefault("secret_key", _stored_secret(folder))
     settings = Environment(**merged)

@@ -1,0 +1,106 @@
+"""Group commit: what waits together commits together, and everybody hears the outcome."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.group_commit import GroupCommit, Statement, Transaction
+
+
+class Notebook:
+    """A store that writes down its batches and may be told to fail."""
+
+    def __init__(self) -> None:
+        self.fail = False
+        self.commits = 0
+
+    async def run(self, transaction: Callable[[], Transaction[Any]]) -> Any:
+        await asyncio.sleep(0)
+        if self.fail:
+            raise OSError("no space left on device")
+        steps = transaction()
+        try:
+            statements = next(steps)
+            while True:
+                statements = steps.send([[] for _ in statements])
+        except StopIteration as stop:
+            self.commits += 1
+            return stop.value
+
+    async def read(self, sql: str, row: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        raise AssertionError("not read")
+
+
+def doubling(seen: list[tuple[str, list[int]]]) -> Callable[[str, list[int]], Transaction[list[int]]]:
+    """Return a decision that doubles numbers and writes down its batches."""
+
+    def decide(organization_id: str, operations: list[int]) -> Transaction[list[int]]:
+        yield [Statement("select 1", [()])]
+        seen.append((organization_id, operations))
+        return [2 * number for number in operations]
+
+    return decide
+
+
+async def test_what_is_submitted_in_one_turn_rides_in_one_commit() -> None:
+    """A hundred callers, one commit, a hundred answers in order."""
+    seen: list[tuple[str, list[int]]] = []
+    store = Notebook()
+    commits = GroupCommit(store, doubling(seen))
+
+    answers = await asyncio.gather(*(commits.submit("org_a", n) for n in range(100)))
+
+    assert [2 * n for n in range(100)] == answers
+    assert 1 == store.commits
+
+
+async def test_a_batch_never_mixes_organizations() -> None:
+    """One transaction touches one organization."""
+    seen: list[tuple[str, list[int]]] = []
+    commits = GroupCommit(Notebook(), doubling(seen))
+
+    await asyncio.gather(*(commits.submit(f"org_{n % 2}", n) for n in range(6)))
+
+    assert [("org_0", [0, 2, 4]), ("org_1", [1, 3, 5])] == sorted(seen)
+
+
+async def test_a_batch_has_at_most_the_agreed_size() -> None:
+    """A flood is committed in several batches, so the last caller's answer stays near."""
+    seen: list[tuple[str, list[int]]] = []
+    commits = GroupCommit(Notebook(), doubling(seen), most=4)
+
+    await asyncio.gather(*(commits.submit("org_a", n) for n in range(10)))
+
+    assert [4, 4, 2] == [len(batch) for _, batch in seen]
+
+
+async def test_a_failed_commit_is_told_to_everybody_and_the_next_one_works() -> None:
+    """Nobody waits for ever, nobody is told yes."""
+    store = Notebook()
+    commits = GroupCommit(store, doubling([]))
+    store.fail = True
+
+    answers = await asyncio.gather(*(commits.submit("org_a", n) for n in range(3)), return_exceptions=True)
+    store.fail = False
+
+    assert [Unavailable] * 3 == [type(answer) for answer in answers]
+    assert 14 == await commits.submit("org_a", 7)
+
+
+async def test_a_caller_that_leaves_does_not_undo_the_commit() -> None:
+    """Its operation was queued, so it is carried out; the others get their answers."""
+    seen: list[tuple[str, list[int]]] = []
+    commits = GroupCommit(Notebook(), doubling(seen))
+    leaver = asyncio.create_task(commits.submit("org_a", 1))
+    stayer = asyncio.create_task(commits.submit("org_a", 2))
+    await asyncio.sleep(0)
+
+    leaver.cancel()
+
+    assert 4 == await stayer
+    assert [("org_a", [1, 2])] == seen
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
