@@ -1,0 +1,45 @@
+"""The one ASGI application: the gateway's routes, the static files, and Django for everything else."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import django
+from django.core.asgi import get_asgi_application
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenpool.config.settings")
+
+from tokenpool.config.settings import DEMO, ENVIRONMENT
+
+PROVIDER_PATH = "/simulated-provider"
+CONSOLE_FILES = Path(__file__).parent.parent / "console" / "static"
+
+
+def build() -> Starlette:
+    """Compose the application; Django's is last, so unknown addresses get its pages."""
+    django.setup(set_prefix=False)
+    from tokenpool.config import wiring  # noqa: PLC0415 - rooms with tables can be imported only after setup
+    from tokenpool.gateway.app import routes  # noqa: PLC0415
+
+    parts = wiring.gateway_parts(ENVIRONMENT)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with wiring.running(parts):
+            yield
+
+    own: list[BaseRoute] = [*routes(parts)]
+    if DEMO:
+        from tokenpool.demo import provider  # noqa: PLC0415 - only a demo carries a provider
+
+        own.append(Mount(PROVIDER_PATH, routes=provider.routes(parts.book)))
+    own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=["django_htmx"])))
+    own.append(Mount("/", get_asgi_application()))
+    return Starlette(routes=own, lifespan=lifespan)
+
+
+application = build()

@@ -1,0 +1,88 @@
+"""Which parts meet: one store, one queue of commits, one directory, one price book, one upstream.
+
+The ledger's transaction is composed here with the notices' writes, so limits and notifications
+commit together without importing each other.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+from asgiref.sync import sync_to_async
+
+from tokenpool.config.environment import Environment
+from tokenpool.gateway import journal
+from tokenpool.gateway.app import Parts
+from tokenpool.gateway.upstream import Upstream
+from tokenpool.invoicing import close
+from tokenpool.kernel import clock
+from tokenpool.kernel.group_commit import GroupCommit, Store
+from tokenpool.kernel.sqlite import SqliteStore
+from tokenpool.limits import ledger
+from tokenpool.notifications import thresholds
+from tokenpool.notifications.outbox import Courier
+from tokenpool.organizations.directory import Directory
+from tokenpool.pricing import load
+
+logger = logging.getLogger("tokenpool.process")
+
+COURIER_SECONDS = 1.0
+RESOLVER_SECONDS = 5.0
+CLOSER_SECONDS = 600.0
+
+
+def ledger_commits(store: Store) -> GroupCommit:
+    """Return the queue through which every hold and settlement of this process goes."""
+    return GroupCommit(store, partial(ledger.transaction, also=thresholds.writes))
+
+
+def gateway_parts(environment: Environment) -> Parts:
+    """Build what the gateway works with from the operator's settings."""
+    store = SqliteStore(environment.database_path)
+    return Parts(
+        store=store,
+        commits=ledger_commits(store),
+        directory=Directory(store),
+        book=load.standard(),
+        upstream=Upstream(environment.upstream_url, environment.upstream_api_key),
+        public_url=environment.public_url,
+    )
+
+
+@asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[None]:
+    """Run what happens by itself: mail, leases, month close. On the way out, finish what is under way."""
+    jobs: list[tuple[Callable[[], Awaitable[object]], float]] = [
+        (Courier().run_once, COURIER_SECONDS),
+        (partial(journal.resolve_lost, parts), RESOLVER_SECONDS),
+        (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
+        (_close_due_months, CLOSER_SECONDS),
+    ]
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(parts.close)
+        for job, seconds in jobs:
+            task = asyncio.create_task(_repeat(job, seconds))
+            stack.push_async_callback(_stop, task)
+        yield
+
+
+async def _close_due_months() -> None:
+    await sync_to_async(close.close_due)(clock.now())
+
+
+async def _repeat(job: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Run *job* for ever; an error is logged and the next round tries again."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            logger.exception("a background job failed and will run again in %s s", seconds)
+        await asyncio.sleep(seconds)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

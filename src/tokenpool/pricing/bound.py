@@ -1,0 +1,85 @@
+"""The largest a request can cost, before it is sent: what a hold reserves.
+
+Every figure is an upper bound: the dearest input-side class the body can trigger, the dearest
+prompt-length band it can reach, every factor that applies. `rate` of any usage within the shape
+never exceeds the bound (a property test says so).
+"""
+
+from dataclasses import dataclass
+
+from tokenpool.kernel.errors import Unbounded
+from tokenpool.pricing.book import ONE, ModelPrice, Rates
+from tokenpool.pricing.cost import TOKENS_PER_PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Upper bounds of what a request can use, and the modifiers it asks for."""
+
+    input_tokens: int
+    max_output: int
+    cache_5m: bool = False
+    cache_1h: bool = False
+    us_only: bool = False
+    fast: bool = False
+    web_searches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A fixed part (input side and tools) and a price per million output tokens, both rounded up."""
+
+    fixed_nano: int
+    output_price_nano_per_mtok: int
+    max_output: int
+
+    def amount(self, max_output: int | None = None) -> int:
+        """Return the largest cost in nano-dollars with at most *max_output* output tokens (default: as asked)."""
+        tokens = self.max_output if max_output is None else max_output
+        return self.fixed_nano - (-tokens * self.output_price_nano_per_mtok // TOKENS_PER_PRICE)
+
+    def affordable_output(self, left_nano: int) -> int:
+        """Return how many output tokens *left_nano* pays for after the fixed part; at most what was asked."""
+        room = left_nano - self.fixed_nano
+        if room < 0:
+            return 0
+        if self.output_price_nano_per_mtok == 0:
+            return self.max_output
+        return min(self.max_output, room * TOKENS_PER_PRICE // self.output_price_nano_per_mtok)
+
+
+def largest_cost(shape: Shape, price: ModelPrice) -> Bound:
+    """Return the bound of a request of *shape* at *price*.
+
+    Raises:
+        Unbounded: fast mode or US-only inference of a model for which it has no price.
+    """
+    if shape.fast and price.fast is None:
+        raise Unbounded(f"speed: fast mode has no price for {price.model}; leave it out.", field="speed")
+    if shape.us_only and price.us_factor is None:
+        raise Unbounded(f"inference_geo: “us” has no price for {price.model}; leave it out.", field="inference_geo")
+    top, bottom = (price.us_factor or ONE) if shape.us_only else ONE
+    candidates = _reachable(shape, price)
+    dearest_input = max(_dearest_input(rates, shape) for rates in candidates)
+    dearest_output = max(rates.output for rates in candidates)
+    input_nano = -(-shape.input_tokens * dearest_input * top // (bottom * TOKENS_PER_PRICE))
+    output_price = -(-dearest_output * top // bottom)
+    return Bound(input_nano + shape.web_searches * price.web_search_nano, output_price, shape.max_output)
+
+
+def _reachable(shape: Shape, price: ModelPrice) -> list[Rates]:
+    """Return the rates the request can end up with: fast mode's row, or every band it can reach.
+
+    The standard bands stay in even when fast mode is asked for: the provider may fall back to them.
+    """
+    bands = [band.rates for band in price.bands if band.above == 0 or shape.input_tokens > band.above]
+    return [*bands, price.fast] if shape.fast and price.fast else bands
+
+
+def _dearest_input(rates: Rates, shape: Shape) -> int:
+    found = [rates.input]
+    if shape.cache_5m or shape.cache_1h:
+        found += [rates.cache_read, rates.cache_write_5m]
+    if shape.cache_1h:
+        found.append(rates.cache_write_1h)
+    return max(found)
