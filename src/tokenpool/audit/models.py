@@ -11,7 +11,9 @@ class AuditEvent(models.Model):
     sequence = models.BigIntegerField()
     id = models.CharField(max_length=40)
     created_at = models.DateTimeField()
-    actor_type = models.CharField(max_length=24)  # user_actor, api_actor, admin_api_key_actor, system_actor, operator_actor
+    actor_type = models.CharField(
+        max_length=24
+    )  # user_actor, api_actor, admin_api_key_actor, system_actor, operator_actor
     actor_id = models.CharField(max_length=40)
     actor_name = models.CharField(max_length=254)
     action = models.CharField(max_length=64)

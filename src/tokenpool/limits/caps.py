@@ -2,7 +2,6 @@
 
 from django.db import transaction
 
-from tokenpool.audit import record
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
@@ -10,7 +9,7 @@ from tokenpool.kernel.money import MAX_NANO, dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits.hierarchy import ORGANIZATION, WINDOWS_IN_USE
 from tokenpool.limits.models import SpendLimit
-from tokenpool.organizations import seats
+from tokenpool.organizations import seats, trail
 from tokenpool.organizations.models import Gate, Member
 from tokenpool.organizations.roles import Principal, Right
 
@@ -151,17 +150,8 @@ def _add_row(
             set_by=by.name,
             reason=reason,
         )
-        record.append(
-            organization_id=by.organization_id,
-            actor_type=by.actor_type,
-            actor_id=by.actor_id,
-            actor_name=by.name,
-            action=Action.SPEND_LIMIT_REMOVED if state == "not_set" else Action.SPEND_LIMIT_SET,
-            subject_type="spend_limit",
-            subject_id=row.id,
-            before=_facts(before),
-            after=_facts(row),
-        )
+        action = Action.SPEND_LIMIT_REMOVED if state == "not_set" else Action.SPEND_LIMIT_SET
+        trail.note(by, action, ("spend_limit", row.id), before=_facts(before), after=_facts(row))
     return row
 
 

@@ -93,7 +93,9 @@ class Principal:
             NotAllowed: it has not; the sentence says whom to ask.
         """
         if right not in self.rights:
-            raise NotAllowed(f"This needs the right “{right.value.replace('_', ' ')}”; ask {_WHO.get(right, 'an owner')}.")
+            raise NotAllowed(
+                f"This needs the right “{right.value.replace('_', ' ')}”; ask {_WHO.get(right, 'an owner')}."
+            )
 
 
 def system(organization_id: str, name: str = "Tokenpool") -> Principal:

@@ -1,0 +1,112 @@
+"""From a secret to the facts a request is decided on; cached, and never staler than the gate's version.
+
+The cache key is the full hash. Every look-up compares the gate's version with one cheap read, and
+the ledger compares it again inside the transaction, so a seat that was lost is lost at once.
+"""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from tokenpool.kernel.errors import NotAuthenticated
+from tokenpool.kernel.group_commit import Row, Store
+from tokenpool.organizations.api_keys import hash_key, looks_like_key
+
+MOST_CACHED = 100_000
+UNKNOWN_KEY = "This key is not known here or was revoked; make a new one under Keys."
+
+_FACTS = """
+select k.organization_id, k.id, k.kind, k.product, k.member_id, m.email, m.name, m.seat_type, m.cost_center,
+       s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens, o.refusal_status,
+       g.version, w.name, w.email
+from organizations_apikey k
+join organizations_organization o on o.id = k.organization_id
+join organizations_gate g on g.organization_id = k.organization_id
+left join organizations_member m
+  on m.organization_id = k.organization_id and m.id = k.member_id and m.removed_at is null
+left join organizations_seattype s on s.plan_id = o.plan_id and s.key = m.seat_type
+left join organizations_member w on w.organization_id = k.organization_id and w.role = 'primary_owner'
+where k.key_hash = ? and k.revoked_at is null
+"""
+_VERSION = "select version from organizations_gate where organization_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What a request with this credential is decided on, true at `version`."""
+
+    organization_id: str
+    key_id: str
+    kind: str
+    product: str
+    member_id: str
+    member_email: str
+    member_name: str
+    seat_type: str | None
+    seat_type_name: str
+    cost_center: str
+    entitled: bool  # the seat type opens the key's product (and is covered, while HIPAA-ready)
+    hipaa_ready: bool
+    clamps: bool
+    refusal_status: int
+    version: int
+    ask: str  # whom to ask: the primary owner's name and address
+
+
+class Directory:
+    """The facts behind credentials, kept in memory as long as they are true."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from *store*, the one the ledger decides on."""
+        self._store = store
+        self._cached: OrderedDict[str, KeyFacts] = OrderedDict()
+
+    async def find(self, secret: str) -> KeyFacts:
+        """Return the facts of *secret*.
+
+        Raises:
+            NotAuthenticated: not a key, unknown, revoked, or its member was removed.
+        """
+        if not looks_like_key(secret):
+            raise NotAuthenticated(UNKNOWN_KEY)
+        digest = hash_key(secret)
+        known = self._cached.get(digest)
+        if known is not None:
+            version = await self._store.read(_VERSION, (known.organization_id,))
+            if version and version[0][0] == known.version:
+                return known
+        return await self._read(digest)
+
+    async def _read(self, digest: str) -> KeyFacts:
+        rows = await self._store.read(_FACTS, (digest,))
+        if not rows or (rows[0][2] == "product" and rows[0][5] is None):
+            self._cached.pop(digest, None)
+            raise NotAuthenticated(UNKNOWN_KEY)
+        facts = self._cached[digest] = _facts(rows[0])
+        if len(self._cached) > MOST_CACHED:
+            self._cached.popitem(last=False)
+        return facts
+
+
+def _facts(row: Row) -> KeyFacts:
+    (organization_id, key_id, kind, product, member_id, email, name, seat_type, cost_center, seat_name, products,
+     covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email) = row  # fmt: skip
+    opened = json.loads(products) if isinstance(products, str) else (products or [])
+    return KeyFacts(
+        organization_id=organization_id,
+        key_id=key_id,
+        kind=kind,
+        product=product,
+        member_id=member_id,
+        member_email=email or "",
+        member_name=name or "",
+        seat_type=seat_type,
+        seat_type_name=seat_name or "no seat",
+        cost_center=cost_center or "",
+        entitled=product in opened and (bool(covered) or not hipaa_ready),
+        hipaa_ready=bool(hipaa_ready),
+        clamps=bool(clamps),
+        refusal_status=refusal_status,
+        version=version,
+        ask=f"{owner_name} ({owner_email})",
+    )
