@@ -1,0 +1,105 @@
+"""From Anthropic's usage blocks to token classes; hostile or broken blocks are errors, never numbers.
+
+Traps that cost others money, each a test: `message_delta.usage` is cumulative; `cache_creation` may
+be null (then every write is a 5-minute write); `usage.iterations` entries other than `message` are
+not in the top-level totals and may carry another model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenpool.kernel.errors import InvalidInput
+from tokenpool.kernel.tokens import TokenCounts
+
+MOST_TOKENS = 10**12
+BYTES_PER_TOKEN = 3  # an estimate that errs upwards: English has four bytes a token, code three
+TOKENS_UNDER_WAY = 50
+_SEPARATE_ITERATIONS = ("compaction", "advisor_message", "fallback_message")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the provider says was used; a part without a model is the requested model's."""
+
+    parts: tuple[tuple[str | None, TokenCounts], ...]
+    us_only: bool = False
+    fast: bool = False
+    batch: bool = False
+
+
+def usage_from_message(body: Mapping[str, Any]) -> Reported | None:
+    """Return the usage of a complete (non-streamed) message, or None when it has none.
+
+    Raises:
+        InvalidInput: a count that is negative, no whole number, or absurd.
+    """
+    usage = body.get("usage")
+    return reported(usage) if isinstance(usage, Mapping) else None
+
+
+def reported(usage: Mapping[str, Any]) -> Reported:
+    """Return what one usage object says.
+
+    Raises:
+        InvalidInput: a count that is negative, no whole number, or absurd.
+    """
+    parts: list[tuple[str | None, TokenCounts]] = [(None, counts_of(usage))]
+    for entry in usage.get("iterations") or ():
+        if not isinstance(entry, Mapping):
+            raise InvalidInput("usage.iterations: an entry is not an object.", field="usage.iterations")
+        if entry.get("type") in _SEPARATE_ITERATIONS:
+            model = entry.get("model")
+            parts.append((model if isinstance(model, str) else None, counts_of(entry)))
+    return Reported(
+        tuple(parts),
+        us_only=usage.get("inference_geo") == "us",
+        fast=usage.get("speed") == "fast",
+        batch=usage.get("service_tier") == "batch",
+    )
+
+
+def counts_of(usage: Mapping[str, Any]) -> TokenCounts:
+    """Return the disjoint token classes of one usage object; Anthropic's input excludes cache.
+
+    Raises:
+        InvalidInput: a count that is negative, no whole number, or absurd.
+    """
+    written = _count(usage, "cache_creation_input_tokens")
+    split = usage.get("cache_creation")
+    write_5m = write_1h = 0
+    if isinstance(split, Mapping):
+        write_5m = _count(split, "ephemeral_5m_input_tokens")
+        write_1h = _count(split, "ephemeral_1h_input_tokens")
+    tools = usage.get("server_tool_use")
+    return TokenCounts(
+        input=_count(usage, "input_tokens"),
+        cache_read=_count(usage, "cache_read_input_tokens"),
+        cache_write_5m=write_5m + max(0, written - write_5m - write_1h),
+        cache_write_1h=write_1h,
+        output=_count(usage, "output_tokens"),
+        web_search_requests=_count(tools, "web_search_requests") if isinstance(tools, Mapping) else 0,
+    )
+
+
+def estimate(start: TokenCounts | None, output_bytes: int, *, input_bound: int) -> TokenCounts:
+    """Return what a broken answer is billed: input exact (or its bound), output from the bytes received.
+
+    Output = UTF-8 bytes / 3, rounded up, + 50 tokens for what was under way (design: what is billed
+    when things break). Later evidence corrects it with an event of its own.
+    """
+    output = -(-output_bytes // BYTES_PER_TOKEN) + TOKENS_UNDER_WAY
+    if start is None:
+        return TokenCounts(input=input_bound, output=output)
+    return TokenCounts(
+        start.input, start.cache_read, start.cache_write_5m, start.cache_write_1h, output, start.web_search_requests
+    )
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    value = usage.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= MOST_TOKENS:
+        raise InvalidInput(f"usage.{name}: must be a whole number from 0 to 10^12.", field=f"usage.{name}")
+    return value
