@@ -20,9 +20,7 @@ class Notice(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization_id", "key"], name="notice_once")]
         indexes = [
-            models.Index(
-                fields=["created_at_us"], condition=models.Q(addressed_at_us=None), name="notices_to_address"
-            )
+            models.Index(fields=["created_at_us"], condition=models.Q(addressed_at_us=None), name="notices_to_address")
         ]
 
 
@@ -44,7 +42,5 @@ class Delivery(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["person_id", "channel", "read_at"], name="bell_of_person"),
-            models.Index(
-                fields=["next_attempt_at"], condition=models.Q(state="waiting"), name="deliveries_waiting"
-            ),
+            models.Index(fields=["next_attempt_at"], condition=models.Q(state="waiting"), name="deliveries_waiting"),
         ]

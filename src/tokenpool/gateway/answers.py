@@ -1,0 +1,64 @@
+"""Answers that are not the provider's: the error envelope, with the request's id, for every client."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tokenpool.kernel import ids
+from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable
+
+logger = logging.getLogger("tokenpool.gateway")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+RETRY_SECONDS = 5
+
+
+def envelope(
+    status: int,
+    kind: str,
+    message: str,
+    *,
+    request_id: str,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an error in Anthropic's envelope."""
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if details:
+        error["details"] = details
+    body = json.dumps({"type": "error", "error": error, "request_id": request_id}, ensure_ascii=False)
+    return Response(
+        body, status, {"request-id": request_id, **(headers or {})}, media_type="application/json; charset=utf-8"
+    )
+
+
+def from_error(error: TokenpoolError, request_id: str) -> Response:
+    """Return the answer to one of our own errors; what cannot succeed says so to the SDKs' retry logic."""
+    headers = {"x-should-retry": "false"}
+    if isinstance(error, Unavailable):
+        headers = {"retry-after": str(RETRY_SECONDS)}
+    elif not isinstance(error, NotAuthenticated) and error.status >= 500:  # noqa: PLR2004
+        headers = {}
+    details = {"field": error.field} if error.field else None
+    return envelope(error.status, error.kind, error.message, request_id=request_id, details=details, headers=headers)
+
+
+def answering(endpoint: Endpoint) -> Endpoint:
+    """Wrap *endpoint* so that every error becomes an envelope and nothing unexpected tears the process."""
+
+    async def wrapped(request: Request) -> Response:
+        request.state.request_id = ids.new("req")
+        try:
+            return await endpoint(request)
+        except TokenpoolError as error:
+            return from_error(error, request.state.request_id)
+        except Exception:
+            logger.exception("%s failed", request.state.request_id)
+            sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
+            return envelope(500, "api_error", sentence, request_id=request.state.request_id)
+
+    return wrapped

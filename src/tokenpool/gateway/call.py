@@ -1,0 +1,250 @@
+"""The body of a call, read strictly, and the upper bounds of what it can use.
+
+The input bound is the length of the body: a JSON text is never shorter than the UTF-8 bytes of the
+strings in it, a token covers at least one byte, and the JSON around each block is longer than the
+provider's template around it. Media count with their documented maxima instead of their bytes.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from tokenpool.gateway.parameters import (
+    CLEARING_EDITS,
+    CLIENT_TOOLS,
+    PARAMETERS,
+    READING_TOOLS,
+    SERVICE_TIERS,
+    Class,
+)
+from tokenpool.kernel.errors import InvalidInput, Unbounded
+from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.bound import Shape
+
+MOST_OUTPUT = 10_000_000
+MOST_USES = 100
+OVERHEAD_TOKENS = 2_000  # the provider's own instructions around tools and system
+IMAGE_TOKENS = 5_000  # the documented maximum of one image of the largest size, rounded up
+FLOOR_OUTPUT = 1_024
+_MAX_TOKENS = re.compile(rb'("max_tokens"\s*:\s*)(\d+)')
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was met while parsing: whether cache writes, long ones, or media can occur anywhere in the body."""
+
+    cache_5m: bool = False
+    cache_1h: bool = False
+    image_bytes: int = 0
+    images: int = 0  # wherever an object calls itself one
+    unbounded_media: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as asked: its bytes, and what bounds it."""
+
+    raw: bytes
+    model: str
+    max_tokens: int
+    stream: bool
+    us_only: bool
+    fast: bool
+    floor_output: int
+    web_searches: int
+    rereads: int  # how often the context may be read again by tools that run at the provider
+    seen: _Seen = field(repr=False)
+
+    def shape(self, price: ModelPrice) -> Shape:
+        """Return the largest usage this call can have at *price*.
+
+        Raises:
+            Unbounded: media or tools whose size is unknown, of a model whose context window is unknown.
+        """
+        window = price.context_window
+        tokens = len(self.raw) - self.seen.image_bytes + self.seen.images * IMAGE_TOKENS + OVERHEAD_TOKENS
+        if self.seen.unbounded_media or self.rereads:
+            if window is None:
+                raise Unbounded(
+                    "messages: this model's context window is unknown, so documents cannot be bounded.",
+                    field="messages",
+                )
+            tokens = window * (1 + self.rereads)
+        elif window is not None:
+            tokens = min(tokens, window)
+        return Shape(
+            input_tokens=tokens,
+            max_output=self.max_tokens,
+            cache_5m=self.seen.cache_5m,
+            cache_1h=self.seen.cache_1h,
+            us_only=self.us_only,
+            fast=self.fast,
+            web_searches=self.web_searches,
+        )
+
+    def clamped_to(self, max_tokens: int) -> bytes:
+        """Return the body with `max_tokens` lowered and every other byte as it was."""
+        body, count = _MAX_TOKENS.subn(lambda found: found.group(1) + str(max_tokens).encode(), self.raw)
+        if count == 1:
+            return body
+        document = json.loads(self.raw)  # the name stands elsewhere too: replace it by structure, not by text
+        document["max_tokens"] = max_tokens
+        return json.dumps(document, ensure_ascii=False).encode()
+
+
+def read_call(raw: bytes) -> Call:
+    """Read the body of `POST /v1/messages`.
+
+    Raises:
+        InvalidInput: malformed JSON, duplicate keys, a missing or wrong field; names it.
+        Unbounded: a parameter whose cost cannot be bounded; names it.
+    """
+    body, seen = _parse(raw)
+    for name in body:
+        if PARAMETERS.get(name) is Class.REFUSED and body[name] is not None:
+            raise Unbounded(
+                f"{name}: its cost cannot be bounded beforehand, so it is not served here; leave it out.", field=name
+            )
+    _check_edits(body.get("context_management"))
+    searches, rereads = _server_tools(body.get("tools"))
+    if body.get("service_tier") not in (None, *SERVICE_TIERS):
+        raise Unbounded(f"service_tier: must be {' or '.join(SERVICE_TIERS)} here.", field="service_tier")
+    max_tokens = _max_tokens(body)
+    return Call(
+        raw=raw,
+        model=_model(body),
+        max_tokens=max_tokens,
+        stream=body.get("stream") is True,
+        us_only=body.get("inference_geo") == "us",
+        fast=body.get("speed") == "fast",
+        floor_output=_floor(body.get("thinking")),
+        web_searches=searches,
+        rereads=rereads,
+        seen=seen,
+    )
+
+
+def _parse(raw: bytes) -> tuple[dict[str, Any], _Seen]:
+    seen = _Seen()
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidInput(f"The body has the key “{twice[:40]}” twice in one object.", field=twice[:40])
+        _look(found, seen)
+        return found
+
+    try:
+        body = json.loads(raw, object_pairs_hook=check, parse_constant=_no_constant)
+    except InvalidInput:
+        raise
+    except RecursionError as error:
+        raise InvalidInput("The body is nested too deeply.") from error
+    except ValueError as error:
+        raise InvalidInput(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise InvalidInput("The body must be a JSON object.")
+    if seen.images:
+        seen.image_bytes = _image_bytes(body.get("messages"))
+    return body, seen
+
+
+def _image_bytes(blocks: object) -> int:
+    """Return the length of image data where the API reads images; look-alikes elsewhere are text and count."""
+    total = 0
+    for block in blocks if isinstance(blocks, list) else ():
+        if not isinstance(block, dict):
+            continue
+        source = block.get("source")
+        if block.get("type") == "image" and isinstance(source, dict) and source.get("type") == "base64":
+            data = source.get("data")
+            total += len(data) if isinstance(data, str) and data.isascii() else 0
+        elif "role" in block or block.get("type") == "tool_result":
+            total += _image_bytes(block.get("content"))
+    return total
+
+
+def _look(found: dict[str, Any], seen: _Seen) -> None:
+    """Note what an object of the body makes possible."""
+    cache = found.get("cache_control")
+    if cache is not None:
+        seen.cache_5m = True
+        seen.cache_1h = seen.cache_1h or (isinstance(cache, dict) and cache.get("ttl") not in (None, "5m"))
+    kind = found.get("type")
+    if kind == "image":
+        seen.images += 1
+    elif kind == "document":
+        source = found.get("source")
+        if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
+            seen.unbounded_media = True
+    elif kind in ("file", "container_upload") or "file_id" in found:
+        seen.unbounded_media = True
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise InvalidInput(f"The body has {text}, which is not JSON.")
+
+
+def _model(body: dict[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidInput("model: must be the name of a model.", field="model")
+    return model
+
+
+def _max_tokens(body: dict[str, Any]) -> int:
+    value = body.get("max_tokens")
+    if type(value) is not int or not 0 <= value <= MOST_OUTPUT:
+        raise InvalidInput(f"max_tokens: must be a whole number from 0 to {MOST_OUTPUT:,}.", field="max_tokens")
+    return value
+
+
+def _floor(thinking: object) -> int:
+    """Return the smallest output worth having: above the thinking budget, and at least 1,024."""
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return max(FLOOR_OUTPUT, budget + 1) if type(budget) is int else FLOOR_OUTPUT
+
+
+def _check_edits(context_management: object) -> None:
+    if context_management is None:
+        return
+    edits = context_management.get("edits", []) if isinstance(context_management, dict) else None
+    if not isinstance(edits, list):
+        raise InvalidInput("context_management: must be an object with a list of edits.", field="context_management")
+    for edit in edits:
+        kind = edit.get("type") if isinstance(edit, dict) else None
+        if not isinstance(kind, str) or not kind.startswith(CLEARING_EDITS):
+            sentence = (
+                f"context_management: the edit “{str(kind)[:40]}” bills more than the bound can cover; leave it out."
+            )
+            raise Unbounded(sentence, field="context_management")
+
+
+def _server_tools(tools: object) -> tuple[int, int]:
+    """Return (searches, rereads of the context) that the tools can cause at most."""
+    if tools is None:
+        return 0, 0
+    if not isinstance(tools, list):
+        raise InvalidInput("tools: must be a list.", field="tools")
+    searches = rereads = 0
+    for tool in tools:
+        if not isinstance(tool, dict):
+            raise InvalidInput("tools: every tool must be an object.", field="tools")
+        kind = tool.get("type") or "custom"
+        if isinstance(kind, str) and kind.startswith(CLIENT_TOOLS):
+            continue
+        if not isinstance(kind, str) or not kind.startswith(READING_TOOLS):
+            raise Unbounded(
+                f"tools: the cost of “{str(kind)[:40]}” cannot be bounded beforehand; leave it out.", field="tools"
+            )
+        uses = tool.get("max_uses")
+        if type(uses) is not int or not 1 <= uses <= MOST_USES:
+            raise Unbounded(
+                f"tools: {kind} needs max_uses from 1 to {MOST_USES}, so that its cost is bounded.", field="tools"
+            )
+        rereads += uses
+        searches += uses if kind.startswith("web_search_") else 0
+    return searches, rereads

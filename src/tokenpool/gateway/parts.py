@@ -1,0 +1,46 @@
+"""What the gateway works with, handed to it by the process, and the tasks that outlive a request."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenpool.gateway.upstream import Upstream
+from tokenpool.kernel.group_commit import GroupCommit, Store
+from tokenpool.organizations.directory import Directory
+from tokenpool.pricing.book import PriceBook
+
+logger = logging.getLogger("tokenpool.gateway")
+
+
+@dataclass
+class Parts:
+    """One process's store, queue of commits, directory, price book and provider."""
+
+    store: Store
+    commits: GroupCommit
+    directory: Directory
+    book: PriceBook
+    upstream: Upstream
+    running: dict[str, str] = field(default_factory=dict)  # hold id -> organization, of attempts under way
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run *work* to its end whatever becomes of the request that began it."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go of the provider."""
+        while self.tasks:
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.commits.settle_down()
+        await self.upstream.close()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task that outlives its request failed", exc_info=task.exception())

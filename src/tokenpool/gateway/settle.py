@@ -1,0 +1,66 @@
+"""Ending a hold: exact when the provider told its usage, else the estimate of the table, always durable.
+
+Durable before visible: callers await the settlement before the client sees the end.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from tokenpool.gateway.parts import Parts
+from tokenpool.kernel import clock
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.limits.operations import Done, Settle, Void
+from tokenpool.metering.extract import Reported, estimate
+from tokenpool.metering.rate import rate_reported
+from tokenpool.pricing.book import ModelPrice
+
+logger = logging.getLogger("tokenpool.gateway")
+
+PATIENCE_SECONDS = (0.05, 0.2, 0.5, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One dispatched request: its hold, the price it is pinned to, and what an estimate needs."""
+
+    parts: Parts
+    organization_id: str
+    hold_id: str
+    price: ModelPrice
+    shape: dict[str, Any]  # input_bound, us_only, fast, tools_nano
+
+    async def settle(self, reported: Reported, flags: str = "") -> None:
+        """End the hold with *reported* usage."""
+        day = clock.now().date()
+        usage, flag = rate_reported(reported, pinned=self.price, book=self.parts.book, day=day)
+        words = " ".join(word for word in (flags, flag) if word)
+        await self._end(Settle(self.hold_id, usage, clock.now(), words))
+
+    async def settle_estimate(self, start: Any, output_bytes: int, why: str) -> None:  # noqa: ANN401 - TokenCounts or None
+        """End the hold with the estimate of a broken answer; *why* becomes its flag."""
+        counts = estimate(start, output_bytes, input_bound=self.shape["input_bound"])
+        reported = Reported(((None, counts),), us_only=self.shape["us_only"], fast=self.shape["fast"])
+        await self.settle(reported, f"estimated {why}")
+
+    async def void(self, reason: str) -> None:
+        """End the hold of a request for which the provider bills nothing."""
+        await self._end(Void(self.hold_id, reason, clock.now()))
+
+    async def _end(self, operation: Settle | Void) -> None:
+        """Commit the end, trying again while the database is away; a lost end is resolved from the journal."""
+        try:
+            for pause in PATIENCE_SECONDS:
+                try:
+                    answer = await self.parts.commits.submit(self.organization_id, operation)
+                except Unavailable:
+                    await asyncio.sleep(pause)
+                    continue
+                if isinstance(answer, Done) and answer.overrun_nano:
+                    logger.error("hold %s cost %s nano-dollars more than it held", self.hold_id, answer.overrun_nano)
+                return
+            logger.critical("hold %s could not be ended; it stays held until its evidence is settled", self.hold_id)
+            raise Unavailable("The settlement could not be written; the answer is withheld until it can.")
+        finally:
+            self.parts.running.pop(self.hold_id, None)
