@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 
 from tokenpool.config.environment import Environment
 from tokenpool.gateway import journal
-from tokenpool.gateway.app import Parts
+from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.invoicing import close
 from tokenpool.kernel import clock
@@ -47,7 +47,6 @@ def gateway_parts(environment: Environment) -> Parts:
         directory=Directory(store),
         book=load.standard(),
         upstream=Upstream(environment.upstream_url, environment.upstream_api_key),
-        public_url=environment.public_url,
     )
 
 

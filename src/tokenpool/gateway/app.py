@@ -1,6 +1,7 @@
 """The gateway's routes, nothing else."""
 
 import shutil
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -21,17 +22,17 @@ LEAST_FREE_BYTES = 2**29
 def routes(parts: Parts) -> list[BaseRoute]:
     """Return what machines call at speed: the provider's addresses and the health checks."""
 
-    def served(endpoint: partial[object]) -> Endpoint:
-        return answering(endpoint)  # type: ignore[arg-type]
+    def served(endpoint: Callable[[Parts, Request], Awaitable[Response]]) -> Endpoint:
+        return answering(partial(endpoint, parts))
 
-    passing = served(partial(pass_through, parts))
+    passing = served(pass_through)
     return [
-        Route("/v1/messages", served(partial(messages.create_message, parts)), methods=["POST"]),
+        Route("/v1/messages", served(messages.create_message), methods=["POST"]),
         Route("/v1/messages/count_tokens", passing, methods=["POST"]),
         Route("/v1/models", passing, methods=["GET"]),
         Route("/v1/models/{model:path}", passing, methods=["GET"]),
         Route("/healthz", healthy, methods=["GET"]),
-        Route("/readyz", served(partial(ready, parts)), methods=["GET"]),
+        Route("/readyz", served(ready), methods=["GET"]),
     ]
 
 

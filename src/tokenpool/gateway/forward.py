@@ -27,6 +27,7 @@ class Relay(Response):
         self, answer: aiohttp.ClientResponse, attempt: Attempt, journal: Journal, headers: Mapping[str, str]
     ) -> None:
         self._answer, self._attempt, self._journal = answer, attempt, journal
+        self._settling = False
         self._meter = StreamMeter()
         self.status_code = answer.status
         self.background: BackgroundTask | None = None
@@ -70,6 +71,9 @@ class Relay(Response):
 
     async def _settle(self, why: str) -> None:
         """Bill what the table says for how this stream ended."""
+        if self._settling:  # the client left while the end was being written: once is enough
+            return
+        self._settling = True
         meter, attempt = self._meter, self._attempt
         reported = meter.reported()
         if reported is not None and (meter.finished or why == "no_usage"):

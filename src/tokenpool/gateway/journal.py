@@ -76,7 +76,7 @@ class Journal:
             return None
         real = TokenCounts(start.input, start.cache_read, start.cache_write_5m, start.cache_write_1h)
         cost = rate(real, self._price, us_only=self._shape["us_only"], fast=self._shape["fast"])
-        tools = self._shape["tools_nano"]
+        tools: int = self._shape["tools_nano"]
         return cost.total + tools + self._bound.amount() - self._bound.fixed_nano
 
 
@@ -114,14 +114,16 @@ async def resolve_lost(parts: Parts) -> int:
 def _settlement(parts: Parts, row: Row) -> Settle | None:
     """Return the flagged estimate that ends a lost hold, or None while evidence may still come."""
     _, hold_id, _, _, price_version, _, _, _, admitted_at_us, text = row
-    evidence = json.loads(text) if text else {}
-    started = evidence.get("start") is not None
+    evidence = json.loads(text)
+    started = evidence["start"] is not None
     admitted_at = clock.from_timestamp(admitted_at_us)
     if not started and clock.now() - admitted_at < WITHOUT_EVIDENCE:
         return None
     start = TokenCounts(**evidence["start"]) if started else None
-    counts = estimate(start, evidence.get("output_bytes", 0), input_bound=evidence.get("input_bound", 0))
-    reported = Reported(((None, counts),), us_only=evidence.get("us_only", False), fast=evidence.get("fast", False))
+    counts = estimate(
+        start, evidence["output_bytes"], input_bound=evidence["input_bound"], most_output=evidence["max_output"]
+    )
+    reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"])
     price = parts.book.by_version(price_version)
     usage, _ = rate_reported(reported, pinned=price, book=parts.book, day=admitted_at.date())
     return Settle(hold_id, usage, clock.now(), flags="estimated process_lost")

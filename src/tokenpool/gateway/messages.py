@@ -9,7 +9,7 @@ from tokenpool.gateway import forward, refusals
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
 from tokenpool.gateway.call import Call, read_call
-from tokenpool.gateway.journal import Journal
+from tokenpool.gateway.journal import Journal, evidence_of
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.settle import Attempt
 from tokenpool.gateway.upstream import UpstreamAway, inbound
@@ -41,17 +41,19 @@ async def create_message(parts: Parts, request: Request) -> Response:
     price = parts.book.price(call.model, clock.now().date())
     shape = call.shape(price)
     bound = largest_cost(shape, price)
-    answer, facts = await hold(parts, request, facts, call=call, price=price, bound=bound)
+    answer, facts = await hold(parts, request, facts, call=call, price=price, shape=shape, bound=bound)
     if isinstance(answer, Refusal):
         return refusals.over_limit(answer, facts, request_id)
-    attempt = Attempt(parts, facts.organization_id, answer.hold_id, price, _estimate_facts(shape, price))
+    attempt = Attempt(
+        parts, facts.organization_id, answer.hold_id, price, _estimate_facts(shape, price, answer.max_output)
+    )
     parts.running[answer.hold_id] = facts.organization_id
     dispatched = parts.background(_dispatch(request, call, attempt, answer=answer, bound=bound))
     return await asyncio.shield(dispatched)
 
 
 async def hold(
-    parts: Parts, request: Request, facts: KeyFacts, *, call: Call, price: ModelPrice, bound: Bound
+    parts: Parts, request: Request, facts: KeyFacts, *, call: Call, price: ModelPrice, shape: Shape, bound: Bound
 ) -> tuple[Held | Refusal, KeyFacts]:
     """Reserve *bound*, or be refused; facts that have changed meanwhile are read again and asked again.
 
@@ -70,6 +72,7 @@ async def hold(
             facts_version=facts.version,
             clamps=facts.clamps,
             floor_output=call.floor_output,
+            evidence=evidence_of(None, _estimate_facts(shape, price, shape.max_output)),
         )
         answer = await parts.commits.submit(facts.organization_id, ask)
         if not isinstance(answer, Stale):
@@ -138,9 +141,10 @@ def _label(request: Request, name: str) -> str:
     return value
 
 
-def _estimate_facts(shape: Shape, price: ModelPrice) -> dict[str, int | bool]:
+def _estimate_facts(shape: Shape, price: ModelPrice, max_output: int) -> dict[str, int | bool]:
     return {
         "input_bound": shape.input_tokens,
+        "max_output": max_output,
         "us_only": shape.us_only,
         "fast": shape.fast,
         "tools_nano": shape.web_searches * price.web_search_nano,

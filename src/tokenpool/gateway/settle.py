@@ -29,7 +29,7 @@ class Attempt:
     organization_id: str
     hold_id: str
     price: ModelPrice
-    shape: dict[str, Any]  # input_bound, us_only, fast, tools_nano
+    shape: dict[str, Any]  # input_bound, max_output, us_only, fast, tools_nano
 
     async def settle(self, reported: Reported, flags: str = "") -> None:
         """End the hold with *reported* usage."""
@@ -40,7 +40,9 @@ class Attempt:
 
     async def settle_estimate(self, start: Any, output_bytes: int, why: str) -> None:  # noqa: ANN401 - TokenCounts or None
         """End the hold with the estimate of a broken answer; *why* becomes its flag."""
-        counts = estimate(start, output_bytes, input_bound=self.shape["input_bound"])
+        counts = estimate(
+            start, output_bytes, input_bound=self.shape["input_bound"], most_output=self.shape["max_output"]
+        )
         reported = Reported(((None, counts),), us_only=self.shape["us_only"], fast=self.shape["fast"])
         await self.settle(reported, f"estimated {why}")
 

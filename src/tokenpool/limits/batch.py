@@ -122,6 +122,7 @@ class Batch:
             verdict.max_output,
             at_us,
             lease_until,
+            ask.evidence,
         )
         self.holds[hold.id] = self.granted[hold.id] = hold
         self._move(hold, held=verdict.amount_nano)

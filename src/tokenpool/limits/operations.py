@@ -36,6 +36,7 @@ class Authorize:
     clamps: bool = False
     floor_output: int = 1024
     lease_seconds: int = LEASE_SECONDS
+    evidence: str = ""  # what an estimate would start from, should the process be lost before it hears anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,13 +82,13 @@ def counts_of(usage: Mapping[str, Any]) -> TokenCounts:
     )
 
 
-def estimate(start: TokenCounts | None, output_bytes: int, *, input_bound: int) -> TokenCounts:
+def estimate(start: TokenCounts | None, output_bytes: int, *, input_bound: int, most_output: int) -> TokenCounts:
     """Return what a broken answer is billed: input exact (or its bound), output from the bytes received.
 
-    Output = UTF-8 bytes / 3, rounded up, + 50 tokens for what was under way (design: what is billed
-    when things break). Later evidence corrects it with an event of its own.
+    Output = UTF-8 bytes / 3, rounded up, + 50 tokens for what was under way, at most *most_output*
+    (design: what is billed when things break). Later evidence corrects it with an event of its own.
     """
-    output = -(-output_bytes // BYTES_PER_TOKEN) + TOKENS_UNDER_WAY
+    output = min(most_output, -(-output_bytes // BYTES_PER_TOKEN) + TOKENS_UNDER_WAY)
     if start is None:
         return TokenCounts(input=input_bound, output=output)
     return TokenCounts(
