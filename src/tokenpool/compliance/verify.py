@@ -1,0 +1,208 @@
+"""Every invariant of the money, checked on the data as it is: the first broken fact of each is named.
+
+Rows are streamed, so memory stays flat. The numbers of the invariants are those of docs/verify.md.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.db.models import Sum
+
+from tokenpool.audit import chain
+from tokenpool.invoicing.models import Invoice, InvoiceSeries
+from tokenpool.kernel import clock, ids
+from tokenpool.kernel.errors import UnknownModel
+from tokenpool.kernel.period import Month
+from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.limits.hierarchy import scopes_of
+from tokenpool.limits.models import Account, Hold
+from tokenpool.metering.models import DailyUsage, UsageEvent
+from tokenpool.metering.record import AMOUNT_COLUMNS
+from tokenpool.organizations.models import Organization
+from tokenpool.pricing.book import PriceBook
+from tokenpool.pricing.cost import rate
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One invariant of one organization: whether it holds, and the first broken fact if not."""
+
+    organization_id: str
+    invariant: int
+    title: str
+    broken: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing is broken."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is being checked: an organization, one month of it or all (""), and the book it is rated with."""
+
+    organization_id: str
+    month: str
+    book: PriceBook
+
+
+Check = Callable[[Examined], Iterator[str]]
+
+
+def check(*, book: PriceBook, organization_id: str | None = None, month: str = "") -> Iterator[Finding]:
+    """Yield a finding per organization and invariant; *month* narrows the sums to one month."""
+    organizations = Organization.objects.order_by("id")
+    if organization_id is not None:
+        organizations = organizations.filter(id=organization_id)
+    for organization in organizations:
+        for number, (title, examine) in enumerate(CHECKS, start=1):
+            yield Finding(organization.id, number, title, next(examine(Examined(organization.id, month, book)), ""))
+
+
+def _sums(on: Examined) -> Iterator[str]:
+    """Events = daily rollup = accounts, per member, seat type, model and in total."""
+    events, daily = _grouped_events(on), _grouped_daily(on)
+    for key in sorted(events.keys() | daily.keys()):
+        if events.get(key) != daily.get(key):
+            yield f"{' '.join(key)}: events sum to {events.get(key)}, the rollup says {daily.get(key)}"
+    spent: dict[tuple[str, str], int] = {}
+    for (of_month, _day, member_id, seat_type, _model), sums in events.items():
+        for scope in scopes_of(member_id=member_id, seat_type=seat_type):
+            spent[scope, of_month] = spent.get((scope, of_month), 0) + sums[-1]
+    stored = {(row.scope, row.window_key): row.spent_nano for row in _accounts(on)}
+    for key in sorted(spent.keys() | stored.keys()):
+        if spent.get(key, 0) != stored.get(key, 0):
+            yield f"account {key[0]} {key[1]}: events sum to {spent.get(key, 0)}, spent is {stored.get(key, 0)}"
+
+
+def _held(on: Examined) -> Iterator[str]:
+    """Held of an account = sum of its open holds."""
+    held: dict[tuple[str, str], int] = {}
+    for hold in Hold.objects.filter(organization_id=on.organization_id, ended_at_us=None).iterator():
+        of_month = str(Month.of(clock.from_timestamp(hold.admitted_at_us)))
+        for scope in scopes_of(member_id=hold.member_id, seat_type=hold.seat_type):
+            held[scope, of_month] = held.get((scope, of_month), 0) + hold.amount_nano
+    stored = {(row.scope, row.window_key): row.held_nano for row in _accounts(on)}
+    for key in sorted(held.keys() | stored.keys()):
+        if on.month and key[1] != on.month:
+            continue
+        if held.get(key, 0) != stored.get(key, 0):
+            yield f"account {key[0]} {key[1]}: open holds sum to {held.get(key, 0)}, held is {stored.get(key, 0)}"
+
+
+def _endings(on: Examined) -> Iterator[str]:
+    """A hold ends exactly once: settled ones have their events, all others have none."""
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    costs = dict(rows.values_list("request_id").annotate(cost=Sum("cost_nano")))
+    for hold in Hold.objects.filter(organization_id=on.organization_id).iterator():
+        cost = costs.pop(ids.twin("req", hold.id), None)
+        expected = hold.settled_nano if hold.state == "settled" else None
+        if cost != expected:
+            yield f"{hold.id} is {hold.state} with {expected}, its events cost {cost}"
+        if (hold.ended_at_us is None) != (hold.state in ("reserved", "in_doubt")):
+            yield f"{hold.id} is {hold.state} but its end says {hold.ended_at_us}"
+    for request_id in costs:
+        yield f"{request_id} has events but no hold"
+
+
+def _invoices(on: Examined) -> Iterator[str]:
+    """A closed invoice is its bytes, its lines sum up, its usage is its events'; numbers run 1..n."""
+    number = 0
+    for invoice in Invoice.objects.filter(organization_id=on.organization_id).order_by("number"):
+        number += 1
+        if invoice.number != number:
+            yield f"{invoice.id} has number {invoice.number}, expected {number}"
+        if hashlib.sha256(invoice.document.encode()).hexdigest() != invoice.sha256:
+            yield f"{invoice.id} ({invoice.month}) is not the document that was issued"
+        document = json.loads(invoice.document)
+        lines = document["lines"]
+        exact, cents = sum(line["amount_nano"] for line in lines), sum(line["amount_cents"] for line in lines)
+        if (exact, cents) != (invoice.total_nano, invoice.total_cents):
+            yield f"{invoice.id}: its lines sum to {exact} nano and {cents} cents, its total is another"
+        rows = UsageEvent.objects.filter(organization_id=on.organization_id, month=invoice.month)
+        used = rows.aggregate(total=Sum("cost_nano", default=0))["total"]
+        if used != document["usage_nano"]:
+            yield f"{invoice.id} ({invoice.month}) bills usage of {document['usage_nano']}, the events sum to {used}"
+    series = InvoiceSeries.objects.filter(organization_id=on.organization_id).first()
+    if (series.last_number if series else 0) != number:
+        yield f"the series stands at {series.last_number if series else 0}, there are {number} invoices"
+
+
+def _rating(on: Examined) -> Iterator[str]:
+    """Rating every event again with its pinned price version gives its stored cost, class by class."""
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    for event in (rows.filter(month=on.month) if on.month else rows).iterator(chunk_size=2000):
+        counts = TokenCounts(
+            event.input_tokens,
+            event.cache_read_tokens,
+            event.cache_write_5m_tokens,
+            event.cache_write_1h_tokens,
+            event.output_tokens,
+            event.web_search_requests,
+        )
+        try:
+            price = on.book.by_version(event.price_version)
+        except UnknownModel as error:
+            yield f"{event.id}: {error.message}"
+            continue
+        cost = rate(counts, price, batch=event.batch, us_only=event.us_only, fast=event.fast)
+        again = (cost.input, cost.cache_read, cost.cache_write_5m, cost.cache_write_1h, cost.output, cost.web_search)
+        stored = (
+            event.input_nano,
+            event.cache_read_nano,
+            event.cache_write_5m_nano,
+            event.cache_write_1h_nano,
+            event.output_nano,
+            event.web_search_nano,
+        )
+        if (*again, cost.total) != (*stored, event.cost_nano):
+            yield f"{event.id} costs {cost.total} under {event.price_version}, stored is {event.cost_nano}"
+
+
+def _audit(on: Examined) -> Iterator[str]:
+    """The audit chain verifies."""
+    found = chain.verify(on.organization_id)
+    if found:
+        yield found.reason
+
+
+def _accounts(on: Examined) -> Iterator[Account]:
+    rows = Account.objects.filter(organization_id=on.organization_id)
+    return (rows.filter(window_key=on.month) if on.month else rows).iterator()
+
+
+def _grouped_events(on: Examined) -> dict[tuple[str, ...], tuple[int, ...]]:
+    sums: dict[tuple[str, ...], list[int]] = {}
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    for event in (rows.filter(month=on.month) if on.month else rows).iterator(chunk_size=2000):
+        day = clock.from_timestamp(event.admitted_at_us).date().isoformat()
+        cell = sums.setdefault(
+            (event.month, day, event.member_id, event.seat_type, event.model), [0] * len(AMOUNT_COLUMNS)
+        )
+        for i, name in enumerate(AMOUNT_COLUMNS):
+            cell[i] += getattr(event, name)
+    return {key: tuple(cell) for key, cell in sums.items()}
+
+
+def _grouped_daily(on: Examined) -> dict[tuple[str, ...], tuple[int, ...]]:
+    rows = DailyUsage.objects.filter(organization_id=on.organization_id)
+    rows = rows.filter(day__startswith=on.month) if on.month else rows
+    names = ("day", "member_id", "seat_type", "model")
+    found = rows.values(*names).annotate(**{f"sum_{name}": Sum(name) for name in AMOUNT_COLUMNS})
+    return {
+        (row["day"][:7], *(row[name] for name in names)): tuple(row[f"sum_{name}"] for name in AMOUNT_COLUMNS)
+        for row in found.iterator()
+    }
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("events = daily rollup = accounts", _sums),
+    ("held = open holds", _held),
+    ("every hold ends exactly once, with its events", _endings),
+    ("invoices are the bytes that were issued, their numbers have no gap", _invoices),
+    ("every event costs what its price version says", _rating),
+    ("the audit chain verifies", _audit),
+)

@@ -1,0 +1,75 @@
+"""What a notice says: subject and sentence per kind, in the language of the person who reads it."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from babel.numbers import format_currency
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from tokenpool.kernel.money import NANO_PER_CENT
+from tokenpool.notifications.models import Notice
+from tokenpool.organizations.models import Member, SeatType
+
+
+def subject(notice: Notice) -> str:
+    """Return one line for a mail's subject and the bell's heading, in the active language."""
+    facts = json.loads(notice.facts)
+    if notice.kind == "invoice_ready":
+        return _("Invoice for %(month)s is ready") % {"month": facts["month"]}
+    if facts["percent"] >= 100:  # noqa: PLR2004 - the whole limit
+        return _("Spend limit reached: %(limit)s") % {"limit": limit_name(notice, facts)}
+    return _("%(percent)s %% of a spend limit used: %(limit)s") % {
+        "percent": facts["percent"],
+        "limit": limit_name(notice, facts),
+    }
+
+
+def sentence(notice: Notice) -> str:
+    """Return what happened, what it means and what to do, in the active language."""
+    facts = json.loads(notice.facts)
+    if notice.kind == "invoice_ready":
+        return _("The invoice for %(month)s is closed: number %(number)s, %(total)s.") % {
+            "month": facts["month"],
+            "number": facts["number"],
+            "total": money(facts["total_nano"]),
+        }
+    told = {
+        "limit": limit_name(notice, facts),
+        "spent": money(facts["spent_nano"]),
+        "amount": money(facts["limit_nano"]),
+    }
+    if facts["percent"] >= 100:  # noqa: PLR2004 - the whole limit
+        return (
+            _("%(limit)s: %(spent)s of %(amount)s is spent, and a request that did not fit was refused.") % told
+            + " "
+            + _("Requests go on when the month begins anew or an owner raises the limit.")
+        )
+    return (
+        _("%(limit)s: %(spent)s of %(amount)s is spent.") % told
+        + " "
+        + _("At 100 %% new requests are refused; an owner can raise the limit under Limits.") % {}
+    )
+
+
+def limit_name(notice: Notice, facts: dict[str, Any]) -> str:
+    """Return the limit's name, as `the pool of Aurora` or `Bruno Conti's own limit`."""
+    scope, each = facts["scope"], facts["basis"] == "each"
+    if scope == "organization":
+        name = _("organization, each member") if each else _("organization, all together")
+    elif scope.startswith("seat_type:"):
+        seat_type = SeatType.objects.filter(key=scope.partition(":")[2]).first()
+        told = {"seat_type": seat_type.name if seat_type else scope}
+        name = _("%(seat_type)s, each member") % told if each else _("%(seat_type)s, all together") % told
+    else:
+        name = _("own limit")
+    if not notice.member_id:
+        return name
+    member = Member.objects.filter(organization_id=notice.organization_id, id=notice.member_id).first()
+    return _("%(member)s (%(limit)s)") % {"member": member.name if member else notice.member_id, "limit": name}
+
+
+def money(nano: int) -> str:
+    """Return dollars rounded down to cents, in the active language's form."""
+    return format_currency(Decimal(nano // NANO_PER_CENT).scaleb(-2), "USD", locale=get_language() or "en")
