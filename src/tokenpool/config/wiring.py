@@ -6,8 +6,8 @@ commit together without importing each other.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 from asgiref.sync import sync_to_async
@@ -36,6 +36,16 @@ CLOSER_SECONDS = 600.0
 def ledger_commits(store: Store) -> GroupCommit:
     """Return the queue through which every hold and settlement of this process goes."""
     return GroupCommit(store, partial(ledger.transaction, also=thresholds.writes))
+
+
+@contextmanager
+def ledger_of(environment: Environment) -> Iterator[GroupCommit]:
+    """Open the ledger for a command; it closes its connection at the end."""
+    store = SqliteStore(environment.database_path)
+    try:
+        yield ledger_commits(store)
+    finally:
+        store.close()
 
 
 def gateway_parts(environment: Environment) -> Parts:

@@ -1,0 +1,163 @@
+"""The commands: `tokenpool demo`, `init`, `serve`, `verify`, `close-month`. The outermost room: it starts the rest.
+
+Errors are one line on standard error; exit code 2 is bad input, 1 a verification that failed.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokenpool.config import environment
+from tokenpool.kernel.errors import InvalidInput, TokenpoolError
+
+app = typer.Typer(help="Meter, cap and bill an organization's LLM usage from one shared pool.", no_args_is_help=True)
+Data = Annotated[Path, typer.Option("--data", help="The folder of everything this machine needs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535)]
+DATA = Path(environment.DEFAULT_DATA)
+
+
+def run() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except TokenpoolError as error:
+        sys.stderr.write(f"tokenpool: {error.message}\n")
+        raise SystemExit(2) from None
+
+
+def prepare(data: Path, **settings: str) -> environment.Environment:
+    """Set this process's settings, start Django, and bring the database to the present schema."""
+    os.environ["TOKENPOOL_DATA"] = str(data.expanduser().resolve())
+    for name, value in settings.items():
+        os.environ[f"TOKENPOOL_{name.upper()}"] = value
+    environment.make_secret(data.expanduser())
+    found = environment.read()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tokenpool.config.settings"
+    import django  # noqa: PLC0415 - only now are its settings known
+    from django.core.management import call_command  # noqa: PLC0415
+
+    django.setup(set_prefix=False)
+    call_command("migrate", verbosity=0)
+    return found
+
+
+def write_access(folder: Path, access: dict[str, Any]) -> None:
+    """Write DATA/access.json for its owner's eyes only."""
+    path = folder / "access.json"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(access, file, indent=2, ensure_ascii=False)
+
+
+def throw_away(folder: Path) -> None:
+    """Remove what a demo made in *folder*, and nothing else."""
+    for name in ("tokenpool.sqlite3", "tokenpool.sqlite3-wal", "tokenpool.sqlite3-shm", "access.json"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "mail", ignore_errors=True)
+
+
+@app.command()
+def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None:
+    """Serve the gateway, the console and the API from one process."""
+    settings = prepare(data)
+    if not settings.upstream_url or not settings.upstream_api_key:
+        sys.stderr.write(
+            "tokenpool: set TOKENPOOL_UPSTREAM_URL and TOKENPOOL_UPSTREAM_API_KEY; no model answers yet.\n"
+        )
+    listen(host, port)
+
+
+def listen(host: str, port: int) -> None:
+    """Run the web process until it is stopped."""
+    import uvicorn  # noqa: PLC0415 - other commands do not need it
+
+    uvicorn.run(
+        "tokenpool.config.asgi:application",
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+        h11_max_incomplete_event_size=65536,
+    )
+
+
+@app.command()
+def init(
+    organization: Annotated[str, typer.Option(help="The organization's name.")],
+    owner_email: Annotated[str, typer.Option(help="The primary owner's e-mail address.")],
+    owner_password_file: Annotated[Path, typer.Option(help="A file with the primary owner's password.")],
+    owner_name: Annotated[str, typer.Option(help="The primary owner's name.")] = "",
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Make the database and the first organization with its primary owner and keys."""
+    settings = prepare(data)
+    from tokenpool.cli import begin  # noqa: PLC0415 - its rooms need the prepared settings
+
+    access = begin.first_organization(
+        settings,
+        name=organization,
+        owner_email=owner_email,
+        owner_name=owner_name or owner_email.partition("@")[0],
+        owner_password=begin.read_password(owner_password_file),
+    )
+    write_access(settings.folder, access)
+    typer.echo(json.dumps(access, ensure_ascii=False) if as_json else begin.summary(access, settings.folder))
+
+
+@app.command()
+def demo(
+    port: Port = 8787,
+    data: Data = DATA,
+    fresh: Annotated[bool, typer.Option(help="Throw the demo's data away first.")] = False,
+    traces: Annotated[Path | None, typer.Option(help="A folder of recorded traces to replay as history.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start everything in one process with a simulated provider and an organization that has a past."""
+    if fresh:
+        throw_away(data.expanduser())
+    url = f"http://127.0.0.1:{port}"
+    settings = prepare(
+        data, demo="yes", public_url=url, upstream_url=f"{url}/simulated-provider", upstream_api_key="simulated"
+    )
+    from tokenpool.cli import begin  # noqa: PLC0415 - its rooms need the prepared settings
+
+    access = begin.demo_organization(settings, traces=traces, quiet=as_json)
+    write_access(settings.folder, access)
+    typer.echo(json.dumps(access, ensure_ascii=False) if as_json else begin.demo_summary(access, settings.folder))
+    listen("127.0.0.1", port)
+
+
+@app.command()
+def verify(
+    month: Annotated[str, typer.Option(help="One month, like 2026-11; else everything.")] = "",
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Check every invariant of the money on the stored data; exit 1 if one is broken."""
+    prepare(data)
+    from tokenpool.cli import check  # noqa: PLC0415 - its rooms need the prepared settings
+
+    raise typer.Exit(check.verify(month=month, as_json=as_json))
+
+
+@app.command("close-month")
+def close_month(
+    month: Annotated[str, typer.Option(help="The month to close, like 2026-10.")],
+    dry_run: Annotated[bool, typer.Option(help="Show the documents and close nothing.")] = False,
+    data: Data = DATA,
+    as_json: Json = False,
+) -> None:
+    """Close a month of every organization: one invoice each."""
+    prepare(data)
+    from tokenpool.cli import check  # noqa: PLC0415 - its rooms need the prepared settings
+
+    raise typer.Exit(check.close_month(month=month, dry_run=dry_run, as_json=as_json))
