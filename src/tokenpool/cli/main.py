@@ -66,10 +66,9 @@ def throw_away(folder: Path) -> None:
 def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None:
     """Serve the gateway, the console and the API from one process."""
     settings = prepare(data)
-    if not settings.upstream_url or not settings.upstream_api_key:
-        sys.stderr.write(
-            "tokenpool: set TOKENPOOL_UPSTREAM_URL and TOKENPOOL_UPSTREAM_API_KEY; no model answers yet.\n"
-        )
+    for name in ("upstream_url", "upstream_api_key"):
+        if not getattr(settings, name):
+            raise InvalidInput(f"Set TOKENPOOL_{name.upper()}: without it no model answers.", field=name)
     listen(host, port)
 
 

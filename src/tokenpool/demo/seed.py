@@ -29,13 +29,18 @@ from tokenpool.pricing.book import PriceBook
 
 NAME = "Aurora Ltd"
 SEED = 20_260_901
-REQUESTS = 15_000
+REQUESTS = 30_000
 DOLLAR = 1_000_000_000
 NEAR, AT_LIMIT = "giulia.ferrari@aurora.example", "luca.moretti@aurora.example"
 MODELS = {
     "chat": (["claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"], [6, 3, 1]),
     "claude_code": (["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5-1"], [6, 3, 1]),
     "api": (["claude-haiku-5-5", "claude-sonnet-5-5"], [7, 3]),
+}
+BEFORE_RELEASE = {
+    "claude-sonnet-5-5": "claude-sonnet-5",
+    "claude-opus-5-5": "claude-opus-5",
+    "claude-haiku-5-5": "claude-haiku-4-5",
 }
 PRODUCTS = {"chat": (["chat", "api"], [9, 1]), "chat_claude_code": (["claude_code", "chat", "api"], [7, 2, 1])}
 
@@ -72,7 +77,7 @@ def seed(
         seats.assign(by=by, member_id=owner.id, seat_type="chat_claude_code")
         for name, role, seat_type in MEMBERS:
             members.add(by=by, email=address(name), name=name, role=role, seat_type=seat_type, password=owner_password)
-    planned = _plan(organization.id, first.start, now - timedelta(minutes=2), requests, recorded)
+    planned = _plan(organization.id, first.start, now - timedelta(minutes=2), requests, recorded, book)
 
     async def happen() -> int:
         with open_ledger() as commits:
@@ -88,7 +93,9 @@ def seed(
     return Seeded(organization.id, by, passed)
 
 
-def _plan(organization_id: str, start: datetime, end: datetime, count: int, recorded: Path | None) -> list[Replayed]:
+def _plan(
+    organization_id: str, start: datetime, end: datetime, count: int, recorded: Path | None, book: PriceBook
+) -> list[Replayed]:
     """Return the requests of the past in the order of their instants."""
     traffic = Traffic(SEED)
     sources = {product: _source(product, recorded) for product in traces.FILES}
@@ -99,7 +106,10 @@ def _plan(organization_id: str, start: datetime, end: datetime, count: int, reco
         member = traffic.choice(people, eagerness)
         product = traffic.choice(*PRODUCTS[member.seat_type])
         who = Attribution(member.id, member.seat_type, product, member.cost_center)
-        planned.append(Replayed(at, who, traffic.choice(*MODELS[product]), next(sources[product])))
+        model = traffic.choice(*MODELS[product])
+        if book.history(model)[0].effective_from > at.date():
+            model = BEFORE_RELEASE[model]
+        planned.append(Replayed(at, who, model, next(sources[product])))
     return planned
 
 
