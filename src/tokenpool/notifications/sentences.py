@@ -1,14 +1,12 @@
 """What a notice says: subject and sentence per kind, in the language of the person who reads it."""
 
 import json
-from decimal import Decimal
 from typing import Any
 
-from babel.numbers import format_currency
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from tokenpool.kernel.money import NANO_PER_CENT
+from tokenpool.kernel.display import money_text
 from tokenpool.notifications.models import Notice
 from tokenpool.organizations.models import Member, SeatType
 
@@ -71,5 +69,5 @@ def limit_name(notice: Notice, facts: dict[str, Any]) -> str:
 
 
 def money(nano: int) -> str:
-    """Return dollars rounded down to cents, in the active language's form."""
-    return format_currency(Decimal(nano // NANO_PER_CENT).scaleb(-2), "USD", locale=get_language() or "en")
+    """Return an amount in the active language's form."""
+    return money_text(nano, get_language() or "en")

@@ -1,0 +1,57 @@
+"""Audit: who changed what, when, from what to what; newest first, with the state of the chain."""
+
+import json
+
+from django.http import HttpResponse
+
+from tokenpool.audit import chain
+from tokenpool.audit.actions import Action
+from tokenpool.compliance import activity
+from tokenpool.console.access import PageRequest, page, show
+from tokenpool.organizations.roles import Right
+
+PAGE = 50
+
+
+@page(Right.SEE_AUDIT)
+def index(request: PageRequest) -> HttpResponse:
+    """Show the activities, or send them as NDJSON."""
+    kind = request.GET.get("type", "")
+    types = (kind,) if kind in list(Action) else ()
+    as_file = request.GET.get("format") == "ndjson"
+    found = activity.list_activities(
+        by=request.principal,
+        activity_types=types,
+        after_id=request.GET.get("after", ""),
+        limit=activity.MOST if as_file else PAGE,
+    )
+    if as_file:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found["data"])
+        response = HttpResponse(lines, content_type="application/x-ndjson")
+        response["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
+        return response
+    facts = {
+        "rows": [(row, _difference(row["before"], row["after"])) for row in found["data"]],
+        "more": found["has_more"],
+        "last_id": found["last_id"],
+        "types": list(Action),
+        "type": kind,
+        "broken": chain.verify(request.principal.organization_id),
+    }
+    return show(request, "console/audit.html", facts)
+
+
+def _difference(before: dict[str, object] | None, after: dict[str, object] | None) -> list[tuple[str, str, str]]:
+    """Return (name, before, after) of every fact that differs, as text."""
+    before, after = before or {}, after or {}
+    return [
+        (name, _text(before.get(name)), _text(after.get(name)))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,138 @@
+"""The Limits page: organization, seat types, members; amounts in the person's locale, conflicts shown."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from tokenpool.console.access import PageRequest, page, show
+from tokenpool.console.templatetags.tokenpool import language
+from tokenpool.kernel.errors import InvalidInput, TokenpoolError
+from tokenpool.kernel.money import parse_dollars
+from tokenpool.limits import caps, explain, overview
+from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.limits.models import SpendLimit
+from tokenpool.organizations.models import Member
+from tokenpool.organizations.roles import Right
+
+
+@page(Right.SET_LIMITS)
+def index(request: PageRequest) -> HttpResponse:
+    """Show every limit that can be set and every one that is."""
+    by = request.principal
+    standing = {(row.scope, row.basis): row for row in caps.standing(by.organization_id)}
+    own = [row for row in standing.values() if row.scope.startswith("member:")]
+    scopes = [(ORGANIZATION, _("Organization"), overview.pool(by=by))]
+    scopes += [
+        (seat_type_scope(one.seat_type.key), one.seat_type.name, one.balance) for one in overview.seat_types(by=by)
+    ]
+    facts = {
+        "groups": [_group(scope, name, balance, standing) for scope, name, balance in scopes],
+        "own": _own_limits(by.organization_id, own),
+        "people": Member.objects.filter(organization_id=by.organization_id, removed_at=None).order_by("name"),
+    }
+    return show(request, "console/limits.html", facts)
+
+
+@page(Right.SET_LIMITS)
+@require_POST
+def set_limit(request: PageRequest) -> HttpResponse:
+    """Set or remove one limit and answer with the field as it stands now, and an undo."""
+    scope, basis = request.POST.get("scope", ""), request.POST.get("basis", "")
+    before = _standing(request, scope, basis)
+    facts: dict[str, Any] = {"scope": scope, "basis": basis, "row": before, "state": "saved"}
+    status = 200
+    try:
+        _apply(request, scope, basis, before)
+        facts["row"] = _standing(request, scope, basis)
+        facts["undo"] = before
+        facts["toast"] = _("Limit saved. It acts on the next request.")
+    except TokenpoolError as error:
+        status, facts["state"], facts["error"] = error.status, "failed", error.message
+        facts["typed"] = request.POST.get("amount", "")
+    if not request.htmx:
+        return (
+            redirect("limits")
+            if status == 200
+            else show(request, "console/error.html", {"message": facts["error"], "status": status}, status)
+        )  # noqa: PLR2004 - OK
+    return render(request, "console/pieces/limit_field.html", facts, status=status)
+
+
+@page()
+def explained(request: PageRequest, member_id: str) -> HttpResponse:
+    """Show a member's limits, the one that binds, and the last refusal, as a panel or a page."""
+    facts = {"explanation": explain.limits_of(by=request.principal, member_id=member_id)}
+    if request.htmx:
+        return render(request, "console/pieces/explain.html", facts)
+    return show(request, "console/explain.html", facts)
+
+
+@page(Right.SET_LIMITS)
+def history(request: PageRequest) -> HttpResponse:
+    """Show who set a limit to what, when and why."""
+    scope, basis = request.GET.get("scope", ""), request.GET.get("basis", "")
+    rows = caps.history(by=request.principal, scope=scope, basis=basis)
+    facts = {"rows": rows, "scope_name": _scope_name(request, scope), "basis": basis}
+    return show(request, "console/limit_history.html", facts)
+
+
+def _apply(request: PageRequest, scope: str, basis: str, before: SpendLimit | None) -> None:
+    """Carry out what was typed: an amount, `unlimited`, or nothing at all."""
+    typed = request.POST.get("amount", "").strip()
+    expect = request.POST.get("expect") or None
+    words = {_("unlimited").lower(), "unlimited"}
+    if not typed:
+        if before is not None:
+            caps.remove(by=request.principal, scope=scope, basis=basis, expect=expect)
+        return
+    amount = None
+    if typed.lower() not in words:
+        amount = parse_dollars(typed, field=_("Amount"), decimal_comma=language().startswith("it"))
+    if basis not in ("pool", "each"):
+        raise InvalidInput("basis: must be pool or each.", field="basis")
+    caps.set_limit(
+        by=request.principal,
+        scope=scope,
+        basis=basis,
+        amount_nano=amount,
+        exception="exception" in request.POST and scope.startswith("member:"),
+        reason=request.POST.get("reason", "")[: caps.REASON_LENGTH],
+        expect=expect,
+    )
+
+
+def _standing(request: PageRequest, scope: str, basis: str) -> SpendLimit | None:
+    rows = caps.standing(request.principal.organization_id)
+    return next((row for row in rows if (row.scope, row.basis) == (scope, basis)), None)
+
+
+def _group(
+    scope: str, name: str, balance: overview.ScopeBalance, standing: dict[tuple[str, str], SpendLimit]
+) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "name": name,
+        "balance": balance,
+        "pool": standing.get((scope, "pool")),
+        "each": standing.get((scope, "each")),
+    }
+
+
+def _own_limits(organization_id: str, rows: list[SpendLimit]) -> list[dict[str, Any]]:
+    """Join members' own limits with the members and what they have spent."""
+    ids = [row.scope.partition(":")[2] for row in rows]
+    people = Member.objects.filter(organization_id=organization_id, id__in=ids, removed_at=None).order_by("name")
+    by_scope = {row.scope: row for row in rows}
+    explained_all = explain.explain_all(organization_id, list(people))
+    return [{"row": by_scope[member_scope(one.member.id)], "explanation": one} for one in explained_all]
+
+
+def _scope_name(request: PageRequest, scope: str) -> str:
+    kind, _separator, name = scope.partition(":")
+    if kind == "member":
+        member = Member.objects.filter(organization_id=request.principal.organization_id, id=name).first()
+        return member.name if member else name
+    return _("Organization") if kind == ORGANIZATION else name

@@ -1,0 +1,104 @@
+"""Requests: the usage events behind every number, and each one's sum."""
+
+from django.http import HttpResponse
+
+from tokenpool.console.access import PageRequest, page, show
+from tokenpool.console.csv_export import csv_file
+from tokenpool.console.query import month_of
+from tokenpool.kernel import clock, ids
+from tokenpool.kernel.money import dollars
+from tokenpool.limits.models import Hold
+from tokenpool.metering import report
+from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations.models import Member
+from tokenpool.organizations.roles import Right
+from tokenpool.pricing import load
+from tokenpool.pricing.cost import COST_CLASSES, rates_for
+
+PAGE = 50
+
+
+@page()
+def index(request: PageRequest) -> HttpResponse:
+    """Show the events, newest first; members see their own alone."""
+    by, month = request.principal, month_of(request)
+    member_id = request.GET.get("member") or None
+    if not by.may(Right.SEE_SPEND):
+        member_id = by.member_id
+    model, product = request.GET.get("model", ""), request.GET.get("product", "")
+    as_csv = request.GET.get("format") == "csv"
+    rows, more = report.events(
+        by=by,
+        member_id=member_id,
+        month=month,
+        model=model,
+        product=product,
+        after_id=request.GET.get("after", ""),
+        limit=report.MOST_EVENTS if as_csv else PAGE,
+    )
+    if as_csv:
+        return _csv(rows)
+    people = Member.objects.filter(organization_id=by.organization_id).order_by("name")
+    names = dict(people.values_list("id", "name"))
+    facts = {
+        "rows": [(row, names.get(row.member_id, row.member_id)) for row in rows],
+        "more": more,
+        "month": month,
+        "member": member_id or "",
+        "member_name": names.get(member_id or "", ""),
+        "people": people if by.may(Right.SEE_SPEND) else [],
+        "model": model,
+        "product": product,
+        "models": sorted(
+            {row["model"] for row in report.grouped(by=by, month=month, dimensions=("model",), member_id=member_id)}
+        ),
+    }
+    return show(request, "console/requests.html", facts)
+
+
+@page()
+def detail(request: PageRequest, event_id: str) -> HttpResponse:
+    """Show one event: tokens times price per class, the price row, the hold it ran on."""
+    event = report.event(by=request.principal, event_id=event_id)
+    price = load.standard().by_version(event.price_version)
+    rates = rates_for(price, _prompt(event), fast=event.fast)
+    classes = [
+        (name, getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))
+        for name in COST_CLASSES
+        if name != "web_search"
+    ]
+    hold = Hold.objects.filter(organization_id=event.organization_id, id=ids.twin("hold", event.request_id)).first()
+    member = Member.objects.filter(organization_id=event.organization_id, id=event.member_id).first()
+    facts = {
+        "event": event,
+        "classes": classes,
+        "price": price,
+        "hold": hold,
+        "member": member,
+        "took_ms": (event.settled_at_us - event.admitted_at_us) // 1000,
+        "flags": event.flags.split(),
+    }
+    return show(request, "console/request.html", facts)
+
+
+def _prompt(event: UsageEvent) -> int:
+    return event.input_tokens + event.cache_read_tokens + event.cache_write_5m_tokens + event.cache_write_1h_tokens
+
+
+def _csv(rows: list[UsageEvent]) -> HttpResponse:
+    header = (
+        "id", "request_id", "admitted_at", "member_id", "product", "model", "price_version", "input_tokens",
+        "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "cost_usd", "flags",
+    )  # fmt: skip
+    return csv_file(
+        "requests",
+        header,
+        [
+            (
+                row.id, row.request_id, clock.from_timestamp(row.admitted_at_us).isoformat(), row.member_id, row.product,
+                row.model, row.price_version, row.input_tokens, row.cache_read_tokens, row.cache_write_5m_tokens,
+                row.cache_write_1h_tokens, row.output_tokens, dollars(row.cost_nano), row.flags,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip

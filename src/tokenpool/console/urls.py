@@ -1,0 +1,50 @@
+"""The console's addresses."""
+
+from django.urls import path
+
+from tokenpool.console import (
+    alerts,
+    audit_log,
+    invoices,
+    keys,
+    limits,
+    me,
+    members,
+    prices,
+    requests_log,
+    settings_page,
+    usage,
+)
+
+urlpatterns = [
+    path("", usage.home, name="home"),
+    path("usage", usage.usage, name="usage"),
+    path("usage/live", usage.live, name="usage-live"),
+    path("me", me.index, name="me"),
+    path("me/choose", me.choose, name="me-choose"),
+    path("members", members.index, name="members"),
+    path("members/add", members.add, name="members-add"),
+    path("members/<str:member_id>/seat", members.assign_seat, name="members-seat"),
+    path("members/<str:member_id>/role", members.change_role, name="members-role"),
+    path("members/<str:member_id>/remove", members.remove, name="members-remove"),
+    path("limits", limits.index, name="limits"),
+    path("limits/set", limits.set_limit, name="limits-set"),
+    path("limits/history", limits.history, name="limits-history"),
+    path("limits/explain/<str:member_id>", limits.explained, name="limits-explain"),
+    path("requests", requests_log.index, name="requests"),
+    path("requests/<str:event_id>", requests_log.detail, name="requests-one"),
+    path("invoices", invoices.index, name="invoices"),
+    path("invoices/preview/<str:month>", invoices.preview, name="invoices-preview"),
+    path("invoices/<str:invoice_id>", invoices.detail, name="invoices-one"),
+    path("prices", prices.index, name="prices"),
+    path("prices/<str:model>", prices.history, name="prices-one"),
+    path("keys", keys.index, name="keys"),
+    path("keys/mint", keys.mint, name="keys-mint"),
+    path("keys/<str:key_id>/revoke", keys.revoke, name="keys-revoke"),
+    path("alerts", alerts.index, name="alerts"),
+    path("alerts/read", alerts.read, name="alerts-read"),
+    path("audit", audit_log.index, name="audit"),
+    path("settings", settings_page.index, name="settings"),
+    path("settings/change", settings_page.change, name="settings-change"),
+    path("settings/hipaa", settings_page.hipaa, name="settings-hipaa"),
+]
