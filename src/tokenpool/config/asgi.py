@@ -37,7 +37,7 @@ def build() -> Starlette:
         from tokenpool.demo import provider  # noqa: PLC0415 - only a demo carries a provider
 
         own.append(Mount(PROVIDER_PATH, routes=provider.routes(parts.book)))
-    own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=["django_htmx"])))
+    own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])))
     own.append(Mount("/", get_asgi_application()))
     return Starlette(routes=own, lifespan=lifespan)
 

@@ -53,11 +53,8 @@ def set_limit(request: PageRequest) -> HttpResponse:
         status, facts["state"], facts["error"] = error.status, "failed", error.message
         facts["typed"] = request.POST.get("amount", "")
     if not request.htmx:
-        return (
-            redirect("limits")
-            if status == 200
-            else show(request, "console/error.html", {"message": facts["error"], "status": status}, status)
-        )  # noqa: PLR2004 - OK
+        failed = {"message": facts.get("error", ""), "status": status}
+        return show(request, "console/error.html", failed, status) if facts["state"] == "failed" else redirect("limits")
     return render(request, "console/pieces/limit_field.html", facts, status=status)
 
 

@@ -7,15 +7,32 @@ from tokenpool.console.csv_export import csv_file
 from tokenpool.console.query import month_of
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
+from tokenpool.kernel.period import Month
 from tokenpool.limits.models import Hold
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations.models import Member
-from tokenpool.organizations.roles import Right
+from tokenpool.organizations.roles import Principal, Right
 from tokenpool.pricing import load
 from tokenpool.pricing.cost import COST_CLASSES, rates_for
 
 PAGE = 50
+CSV_COLUMNS = (
+    "id",
+    "request_id",
+    "member_id",
+    "seat_type",
+    "product",
+    "project",
+    "model",
+    "price_version",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "flags",
+)
 
 
 @page()
@@ -81,24 +98,25 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
     return show(request, "console/request.html", facts)
 
 
+def _models(by: Principal, month: Month, member_id: str | None) -> list[str]:
+    rows = report.grouped(by=by, month=month, dimensions=("model",), member_id=member_id)
+    return [row["model"] for row in rows]
+
+
 def _prompt(event: UsageEvent) -> int:
     return event.input_tokens + event.cache_read_tokens + event.cache_write_5m_tokens + event.cache_write_1h_tokens
 
 
 def _csv(rows: list[UsageEvent]) -> HttpResponse:
-    header = (
-        "id", "request_id", "admitted_at", "member_id", "product", "model", "price_version", "input_tokens",
-        "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens", "cost_usd", "flags",
-    )  # fmt: skip
     return csv_file(
         "requests",
-        header,
+        ("admitted_at", *CSV_COLUMNS, "cost_usd"),
         [
             (
-                row.id, row.request_id, clock.from_timestamp(row.admitted_at_us).isoformat(), row.member_id, row.product,
-                row.model, row.price_version, row.input_tokens, row.cache_read_tokens, row.cache_write_5m_tokens,
-                row.cache_write_1h_tokens, row.output_tokens, dollars(row.cost_nano), row.flags,
+                clock.from_timestamp(row.admitted_at_us).isoformat(),
+                *(getattr(row, name) for name in CSV_COLUMNS),
+                dollars(row.cost_nano),
             )
             for row in rows
         ],
-    )  # fmt: skip
+    )

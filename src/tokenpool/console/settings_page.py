@@ -27,10 +27,8 @@ def change(request: PageRequest) -> HttpResponse:
         if "clamping" in request.POST:
             settings.change(by=request.principal, clamps_max_tokens=request.POST["clamping"] == "on")
         if "refusal_status" in request.POST:
-            text = request.POST["refusal_status"]
-            settings.change(
-                by=request.principal, refusal_status=int(text) if text.isdecimal() and len(text) == 3 else 0
-            )  # noqa: PLR2004 - a status
+            wanted = {"429": 429, "402": 402}.get(request.POST["refusal_status"], 0)
+            settings.change(by=request.principal, refusal_status=wanted)
     except TokenpoolError as error:
         return show(request, "console/settings.html", _facts(request) | {"error": error.message}, status=error.status)
     return redirect("settings")

@@ -27,7 +27,7 @@ STACKS = ("model", "product", "seat_type")
 TOKENS_PER_PRICE = 1_000_000
 
 
-def home(request: HttpRequest) -> HttpResponse:
+def home(_: HttpRequest) -> HttpResponse:
     """Send people to the page that answers their morning question."""
     return redirect("usage")
 

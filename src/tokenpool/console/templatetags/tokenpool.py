@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.display import count_text, money_text
-from tokenpool.kernel.money import dollars
+from tokenpool.kernel.money import NANO_PER_CENT, dollars
 from tokenpool.kernel.period import Month
 
 register = template.Library()
@@ -128,6 +128,18 @@ def sort(context: dict[str, Any], name: str, label: str, number: bool = False) -
         "direction": ("descending" if descending else "ascending") if now == name else "none",
         "href": query(context, sort=name, order="asc" if now == name and descending else "desc", page=None),
     }
+
+
+@register.filter
+def cents(amount: int) -> str:
+    """Return an amount given in cents."""
+    return money_text(amount * NANO_PER_CENT, language())
+
+
+@register.filter
+def exact(nano: int) -> str:
+    """Return the exact dollars as a plain decimal."""
+    return dollars(nano)
 
 
 def language() -> str:
