@@ -57,7 +57,11 @@ def demo_organization(settings: Environment, *, traces: Path | None, quiet: bool
         InvalidInput: a folder of traces that does not exist.
     """
     known = settings.folder / "access.json"
-    if Organization.objects.exists() and known.exists():
+    if Organization.objects.exists():
+        if not known.exists():
+            raise Conflict(
+                f"{settings.folder} was not finished, or is no demo's; start with --fresh or another --data."
+            )
         access: Access = json.loads(known.read_text())
         return {**access, "url": settings.public_url}
     if traces is not None and not traces.is_dir():

@@ -15,7 +15,11 @@ import typer
 from tokenpool.config import environment
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError
 
-app = typer.Typer(help="Meter, cap and bill an organization's LLM usage from one shared pool.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Meter, cap and bill an organization's LLM usage from one shared pool.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 Data = Annotated[Path, typer.Option("--data", help="The folder of everything this machine needs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535)]

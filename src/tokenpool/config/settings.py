@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "tokenpool.console",  # before allauth: its templates stand in for allauth's
     "django_htmx",
     "allauth",
     "allauth.account",
@@ -29,7 +30,6 @@ INSTALLED_APPS = [
     "tokenpool.limits",
     "tokenpool.notifications",
     "tokenpool.invoicing",
-    "tokenpool.console",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -31,7 +31,7 @@ def index(request: PageRequest) -> HttpResponse:
         response["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
         return response
     facts = {
-        "rows": [(row, _difference(row["before"], row["after"])) for row in found["data"]],
+        "rows": [(row, _who(row["actor"]), _difference(row["before"], row["after"])) for row in found["data"]],
         "more": found["has_more"],
         "last_id": found["last_id"],
         "types": list(Action),
@@ -39,6 +39,10 @@ def index(request: PageRequest) -> HttpResponse:
         "broken": chain.verify(request.principal.organization_id),
     }
     return show(request, "console/audit.html", facts)
+
+
+def _who(actor: dict[str, str]) -> str:
+    return actor.get("email_address") or actor["name"]
 
 
 def _difference(before: dict[str, object] | None, after: dict[str, object] | None) -> list[tuple[str, str, str]]:

@@ -22,8 +22,8 @@ LEVELS = ((100, "bad"), (90, "high"), (75, "warn"))
 
 @register.filter
 def money(nano: int | None) -> SafeString | str:
-    """Return an amount with its exact value as title."""
-    if nano is None:
+    """Return an amount with its exact value as title; a dash for what is absent."""
+    if not isinstance(nano, int):
         return "-"
     return format_html('<data value="{}" title="{} USD">{}</data>', nano, dollars(nano), money_text(nano, language()))
 
@@ -37,7 +37,7 @@ def plain_money(nano: int) -> str:
 @register.filter
 def amount_field(nano: int | None) -> str:
     """Return an amount as somebody would type it in their locale, without the currency."""
-    if nano is None:
+    if not isinstance(nano, int):
         return ""
     text = dollars(nano)
     return text.replace(".", ",") if language().startswith("it") else text
@@ -88,6 +88,8 @@ def month_name(month: Month | str) -> str:
 @register.inclusion_tag("console/pieces/bar.html")
 def bar(spent_nano: int, held_nano: int, limit_nano: int | None, text: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - a template's word
     """Draw a budget bar: spent solid, held beside it, left empty; the same in words."""
+    if not isinstance(limit_nano, int):  # a template's word for an absent limit
+        limit_nano = None
     whole = max(limit_nano or 0, spent_nano + held_nano, 1)
     percent = spent_nano * 100 // limit_nano if limit_nano else (100 if limit_nano == 0 else None)
     level = next((name for least, name in LEVELS if percent is not None and percent >= least), "")
