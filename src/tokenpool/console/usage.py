@@ -40,7 +40,7 @@ def usage(request: PageRequest) -> HttpResponse:
     wanted = listing(request, sorts=tuple(overview.SORTS), default="spent")
     if request.GET.get("format") == "csv":
         return _csv(request, wanted)
-    return show(request, "console/usage.html", _facts(request, wanted) | _chart(request, month_of(request)))
+    return show(request, "console/usage.html", _facts(request, wanted))
 
 
 @page(Right.SEE_SPEND)
@@ -76,6 +76,7 @@ def _facts(request: PageRequest, wanted: Listing) -> dict[str, Any]:
         "forecast_nano": _forecast(overview.pool(by=by).spent_nano) if running else None,
         "seat_types": overview.seat_types(by=by, month=None if running else month),
         "rows": rows,
+        **_chart(request, month),
     }
 
 

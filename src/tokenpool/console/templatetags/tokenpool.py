@@ -14,6 +14,8 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.display import count_text, money_text
 from tokenpool.kernel.money import NANO_PER_CENT, dollars
 from tokenpool.kernel.period import Month
+from tokenpool.limits.models import LastRefusal, SpendLimit
+from tokenpool.organizations.models import SeatType
 
 register = template.Library()
 BAR_WIDTH = 1000
@@ -67,6 +69,31 @@ def instant(value: datetime | int | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{} UTC">{} UTC</time>', at.isoformat(), at.strftime("%Y-%m-%d %H:%M:%S"), text
     )
+
+
+@register.filter
+def short_instant(value: int | None) -> SafeString | str:
+    """Return an instant of a hot table without its zone, which the hover tells."""
+    if value is None:
+        return "-"
+    at = clock.from_timestamp(value)
+    text = format_datetime(at, "d MMM, HH:mm", locale=language())
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", text)
+
+
+@register.simple_tag
+def limit_name(row: SpendLimit | LastRefusal) -> str:
+    """Return a limit's name, as `Chat, each member`."""
+    kind, _separator, name = row.scope.partition(":")
+    if kind == "member":
+        return _("Own limit")
+    if kind == "seat_type":
+        seat_type = SeatType.objects.filter(key=name).first()
+        told = {"seat_type": seat_type.name if seat_type else name}
+        return (
+            _("%(seat_type)s, all together") % told if row.basis == "pool" else _("%(seat_type)s, each member") % told
+        )
+    return _("Organization, all together") if row.basis == "pool" else _("Organization, each member")
 
 
 @register.filter
