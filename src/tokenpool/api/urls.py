@@ -1,5 +1,13 @@
 """The API's addresses, below `/v1/`."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern] = []
+from tokenpool.api import billing, people, spend_limits, usage
+from tokenpool.api.access import api
+
+for room in (people, usage, billing):
+    api.add_router("/tokenpool/", room.router)
+api.add_router("/organizations/", spend_limits.router)
+api.add_router("/compliance/", billing.feed)
+
+urlpatterns: list[URLPattern | URLResolver] = [path("", api.urls)]

@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "tokenpool.invoicing",
 ]
 MIDDLEWARE = [
+    "tokenpool.api.envelope.Envelope",
     "django.middleware.security.SecurityMiddleware",
     "tokenpool.console.headers.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",

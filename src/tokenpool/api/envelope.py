@@ -1,0 +1,74 @@
+"""Every answer below `/v1/` has a request id, and every error Anthropic's envelope, whoever made it."""
+
+import json
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from tokenpool.kernel import ids
+from tokenpool.kernel.errors import TokenpoolError
+
+_KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_SENTENCES = {
+    404: "There is no such address here; docs/api.md lists what is served.",
+    405: "This address does not take that method.",
+    500: "Tokenpool failed to handle this request; the operator's log has the cause under this id.",
+}
+LEAST_ERROR = 400
+
+
+class Envelope:
+    """Turns plain error answers of the API into envelopes and names every request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, wrapped when it is the API's."""
+        if not request.path.startswith("/v1/"):
+            return self.get_response(request)
+        request_id = request.request_id = ids.new("req")  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        if response.status_code >= LEAST_ERROR and "json" not in response.get("Content-Type", ""):
+            message = _SENTENCES.get(response.status_code, response.reason_phrase)
+            response = error(response.status_code, _KINDS.get(response.status_code, "api_error"), message, request_id)
+        response["request-id"] = request_id
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def error(status: int, kind: str, message: str, request_id: str, field: str | None = None) -> HttpResponse:
+    """Return an error in the envelope."""
+    told: dict[str, object] = {"type": kind, "message": message}
+    if field:
+        told["details"] = {"field": field}
+    response = JsonResponse({"type": "error", "error": told, "request_id": request_id}, status=status)
+    response["x-should-retry"] = "false"
+    return response
+
+
+def of(request: HttpRequest, problem: TokenpoolError) -> HttpResponse:
+    """Return the envelope of one of our own errors."""
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    return error(problem.status, problem.kind, problem.message, request_id, problem.field)
+
+
+def strict_json(body: bytes) -> object:
+    """Read a JSON body.
+
+    Raises:
+        ValueError: malformed, with duplicate keys, or with NaN and its like.
+    """
+    return json.loads(body, object_pairs_hook=_once, parse_constant=_never)
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key “{next(n for n in names if names.count(n) > 1)[:40]}” stands twice")
+    return found
+
+
+def _never(text: str) -> object:
+    raise ValueError(f"{text} is not JSON")
