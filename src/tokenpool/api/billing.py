@@ -104,8 +104,8 @@ def activities(request: KeyRequest) -> dict[str, Any]:
         exclude_activity_types=tuple(given.getlist("exclude_activity_types[]")),
         actor_ids=tuple(given.getlist("actor_ids[]")),
         created_at={
-            name.removeprefix("created_at."): _instant(value)
-            for name, value in given.items()
+            name.removeprefix("created_at."): _instant(given.get(name, ""))
+            for name in given
             if name.startswith("created_at.")
         },
         after_id=given.get("after_id", ""),

@@ -6,7 +6,7 @@ from ninja import Router
 
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.organizations import api_keys, members, seats
-from tokenpool.organizations.models import Member, Organization, Plan
+from tokenpool.organizations.models import ApiKey, Member, Organization, Plan
 
 router = Router()
 
@@ -139,7 +139,7 @@ def as_member(member: Member) -> dict[str, Any]:
     }
 
 
-def as_key(key: api_keys.ApiKey) -> dict[str, Any]:
+def as_key(key: ApiKey) -> dict[str, Any]:
     """Return a key as the API shows it, without its secret."""
     return {
         "type": "api_key",

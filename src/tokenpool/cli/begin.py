@@ -9,7 +9,7 @@ import typer
 
 from tokenpool.config import wiring
 from tokenpool.config.environment import Environment
-from tokenpool.demo import seed
+from tokenpool.demo import people, seed
 from tokenpool.kernel.errors import Conflict, InvalidInput
 from tokenpool.organizations import api_keys, founding
 from tokenpool.organizations.models import Member, Organization, SeatType
@@ -75,7 +75,7 @@ def demo_organization(settings: Environment, *, traces: Path | None, quiet: bool
             recorded=traces,
             progress=bar.update,
         )
-    owner = {"email": seed.OWNER[1], "password": password}
+    owner = {"email": people.OWNER[1], "password": password}
     return _access(settings, seeded.owner, owner=owner, members=_demo_members(seeded.owner))
 
 

@@ -4,12 +4,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import django
 from django.core.asgi import get_asgi_application
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenpool.config.settings")
 
@@ -38,7 +40,7 @@ def build() -> Starlette:
 
         own.append(Mount(PROVIDER_PATH, routes=provider.routes(parts.book)))
     own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])))
-    own.append(Mount("/", get_asgi_application()))
+    own.append(Mount("/", cast("ASGIApp", get_asgi_application())))
     return Starlette(routes=own, lifespan=lifespan)
 
 

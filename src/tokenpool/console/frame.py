@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tokenpool.notifications import bell
+from tokenpool.organizations.models import Person
 from tokenpool.organizations.principals import organizations_of
 from tokenpool.organizations.roles import Principal, Right
 
@@ -27,12 +28,13 @@ NAVIGATION = (
 def facts(request: HttpRequest) -> dict[str, Any]:
     """Return the facts of the frame for the request's principal."""
     principal: Principal = request.principal  # type: ignore[attr-defined]
-    person = request.user
+    person = Person.objects.get(id=request.user.pk)
+    here = request.resolver_match.url_name if request.resolver_match else None
     return {
         "principal": principal,
         "navigation": [(name, label) for name, label, right in NAVIGATION if principal.may(right)],
-        "here": request.resolver_match.url_name.partition("-")[0] if request.resolver_match else "",
-        "organizations": organizations_of(person),  # type: ignore[arg-type]
-        "unread": bell.unread_count(person.id, principal.organization_id),  # type: ignore[union-attr]
+        "here": (here or "").partition("-")[0],
+        "organizations": organizations_of(person),
+        "unread": bell.unread_count(person.id, principal.organization_id),
         "rights": {right.value: principal.may(right) for right in Right},
     }

@@ -13,7 +13,7 @@ from tokenpool.audit.actions import Action
 from tokenpool.organizations.models import Member, Person
 
 
-class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
+class Adapter(DefaultAccountAdapter):
     """Closes public sign-up: members are added by their organization."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's signature
