@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 EQUIPPED := $(VENV)/equipped
 CATALOGS := $(wildcard src/tokenpool/*/locale/*/LC_MESSAGES/*.po)
 
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test check bench catalog lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: $(EQUIPPED) ## The fast part of it: style, types, order, and tests withou
 bench: $(EQUIPPED) ## The benchmarks, each printing ratios
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/gateway.py
+
+catalog: $(EQUIPPED) ## Bring the Italian catalog up to date; prints what lacks a translation
+	@$(BIN)/python tools/catalogs.py extract
 
 lock: $(EQUIPPED) ## New exact versions with hashes in requirements/
 	$(BIN)/python tools/lock.py

@@ -24,6 +24,11 @@ from django.db import connections  # noqa: E402
 
 django.setup()
 
+from django.conf import settings  # noqa: E402 - after the setup
+
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # scrypt is slow on purpose
+settings.AUTH_PASSWORD_VALIDATORS = settings.AUTH_PASSWORD_VALIDATORS[:1]  # the list of common ones is large
+
 
 def pytest_sessionfinish() -> None:
     """Leave nothing behind."""

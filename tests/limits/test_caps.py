@@ -1,0 +1,80 @@
+"""Setting limits: dated rows, conflicts shown, bad input named, nothing changed by it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import DOLLAR, Aurora, aurora
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
+from tokenpool.limits import caps
+from tokenpool.limits.models import SpendLimit
+
+
+@pytest.fixture
+def org(database: Path) -> Aurora:
+    """Return the usual organization."""
+    return aurora()
+
+
+def test_the_newest_row_stands_and_the_history_stays(org: Aurora) -> None:
+    """Three changes are three rows."""
+    for amount in (10 * DOLLAR, None, 5 * DOLLAR):
+        caps.set_limit(by=org.ada, scope="organization", basis="pool", amount_nano=amount, reason="Trying")
+
+    assert [5 * DOLLAR] == [row.amount_nano for row in caps.standing(org.organization_id)]
+    assert [5 * DOLLAR, None, 10 * DOLLAR] == [
+        row.amount_nano for row in caps.history(by=org.ada, scope="organization", basis="pool")
+    ]
+
+
+def test_two_owners_at_once_lose_nothing(org: Aurora) -> None:
+    """The second hears what the first has set."""
+    caps.set_limit(by=org.ada, scope="organization", basis="pool", amount_nano=9 * DOLLAR, expect="none")
+
+    with pytest.raises(Conflict, match=r"ada@aurora\.example set this limit to 9\.00 dollars in the meantime"):
+        caps.set_limit(by=org.bruno, scope="organization", basis="pool", amount_nano=5 * DOLLAR, expect="none")
+
+    assert 1 == SpendLimit.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"amount_nano": -1}, InvalidInput),
+        ({"amount_nano": 2**63}, InvalidInput),
+        ({"basis": "some"}, InvalidInput),
+        ({"window": "day"}, InvalidInput),
+        ({"window": "year"}, InvalidInput),
+        ({"scope": "galaxy"}, InvalidInput),
+        ({"scope": "seat_type:gold"}, NotFound),
+        ({"scope": "member:user_nobody", "basis": "each"}, NotFound),
+        ({"exception": True}, InvalidInput),
+        ({"reason": "x" * 201}, InvalidInput),
+    ],
+)
+def test_what_cannot_be_a_limit_is_refused_and_changes_nothing(
+    org: Aurora, given: dict[str, Any], error: type[Exception]
+) -> None:
+    """Each by its name."""
+    with pytest.raises(error):
+        caps.set_limit(by=org.ada, **{"scope": "organization", "basis": "pool", "amount_nano": 1, **given})
+
+    assert 0 == SpendLimit.objects.count()
+
+
+def test_a_member_limit_has_one_basis(org: Aurora) -> None:
+    """A member is never a pool."""
+    with pytest.raises(InvalidInput, match="always “each”"):
+        caps.set_limit(by=org.ada, scope=f"member:{org.farid.member_id}", basis="pool", amount_nano=1)
+
+
+def test_removing_what_is_not_set_says_so(org: Aurora) -> None:
+    """And removing what is leaves a row that says so."""
+    with pytest.raises(NotFound, match="no limit set here"):
+        caps.remove(by=org.ada, scope="organization", basis="pool")
+    org.limit("organization", 3)
+    caps.remove(by=org.ada, scope="organization", basis="pool")
+
+    assert [] == caps.standing(org.organization_id)
+    assert 2 == SpendLimit.objects.count()

@@ -1,0 +1,80 @@
+"""The stream's meter: any split of the bytes gives the same result; frames are cumulative."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.metering.stream import StreamMeter
+
+START = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 1}
+
+
+def event(kind: str, **facts: Any) -> bytes:
+    """Return one event as the provider writes it."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **facts}, ensure_ascii=False)}\n\n".encode()
+
+
+STREAM = b"".join(
+    [
+        event("message_start", message={"id": "msg_1", "usage": START}),
+        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        event("ping"),
+        b": a comment\n\n",
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Perché no?"}),
+        event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "hm"}),
+        event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '{"a":'}),
+        event("something_new", index=0),
+        event("message_delta", delta={}, usage={"output_tokens": 3}),
+        event("message_delta", delta={}, usage={"output_tokens": 7, "input_tokens": None}),
+        event("message_stop"),
+    ]
+)
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12), st.booleans())
+def test_any_split_of_a_stream_gives_the_same_usage(cuts: list[int], crlf: bool) -> None:
+    """Chunks end anywhere, also within a character."""
+    data = STREAM.replace(b"\n", b"\r\n") if crlf else STREAM
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    meter = StreamMeter()
+    for start, end in pairwise(edges):
+        meter.feed(data[start:end])
+
+    found = meter.reported()
+
+    assert found is not None
+    assert ((None, TokenCounts(12, 2000, 100, 0, 7)),) == found.parts
+    assert (True, True, 18) == (meter.started, meter.finished, meter.output_bytes)
+
+
+def test_the_input_is_known_from_the_first_event() -> None:
+    """It trims the hold before the answer is written."""
+    meter = StreamMeter()
+    meter.feed(STREAM[: STREAM.index(b"event: ping")])
+
+    assert TokenCounts(12, 2000, 100, 0, 1) == meter.start_input
+    assert meter.reported() is None
+
+
+def test_garbage_and_hostile_usage_end_in_no_usage_not_in_a_crash() -> None:
+    """Nonsense is counted as bytes, never believed."""
+    meter = StreamMeter()
+    meter.feed(event("message_start", message={"usage": START}) + b"data: {not json}\n\ndata: 7\n\n")
+    meter.feed(event("message_delta", usage={"output_tokens": -5}))
+
+    assert meter.reported() is None
+    assert "output_tokens" in meter.hostile
+    assert 11 == meter.output_bytes
+
+
+def test_an_error_event_is_kept() -> None:
+    """It decides how the hold ends."""
+    meter = StreamMeter()
+    meter.feed(event("error", error={"type": "overloaded_error"}))
+
+    assert meter.error is not None
+    assert not meter.started

@@ -1,0 +1,81 @@
+"""Seats: history that is only added to, and days that are counted whole."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders import aurora
+from tokenpool.kernel import clock
+from tokenpool.kernel.errors import InvalidInput
+from tokenpool.kernel.period import Month
+from tokenpool.organizations import seats
+from tokenpool.organizations.models import Gate, SeatAssignment
+from tokenpool.organizations.seats import SeatDays, _days_of
+
+NOVEMBER = Month(2026, 11)
+START = NOVEMBER.start
+
+
+def test_assigning_what_is_held_changes_nothing(database: Path) -> None:
+    """No row, no new version of the facts."""
+    found = aurora()
+    before = (SeatAssignment.objects.count(), Gate.objects.get().version)
+
+    seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="chat")
+
+    assert before == (SeatAssignment.objects.count(), Gate.objects.get().version)
+
+
+def test_an_unknown_seat_type_names_the_known_ones(database: Path) -> None:
+    """The remedy is in the sentence."""
+    found = aurora()
+
+    with pytest.raises(InvalidInput, match="it must be chat, chat_claude_code or null"):
+        seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="gold")
+
+
+def test_a_change_counts_from_the_day_it_is_made(database: Path) -> None:
+    """Ten days Chat, then twenty Chat + Claude Code: thirty days in all."""
+    with clock.standing_at(START):
+        found = aurora()
+    with clock.standing_at(datetime(2026, 11, 11, 15, 0, tzinfo=UTC)):
+        seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="chat_claude_code")
+
+    days = [one for one in seats.seat_days(found.organization_id, NOVEMBER) if one.member_id == found.farid.member_id]
+
+    assert [(10, "chat"), (20, "chat_claude_code")] == [(one.days, one.seat_type) for one in days]
+
+
+def test_the_running_month_counts_up_to_today() -> None:
+    """A preview on the 24th bills 24 days."""
+    assert [SeatDays("m", "chat", 24)] == _days_of(
+        "m", [(START - timedelta(days=90), "chat")], NOVEMBER, datetime(2026, 11, 24, 9, tzinfo=UTC), None
+    )
+
+
+def test_a_seat_given_and_taken_on_one_day_counts_nothing() -> None:
+    """A slip of the mouse costs nobody a day."""
+    noon = START + timedelta(days=3, hours=12)
+
+    assert [] == _days_of("m", [(noon, "chat"), (noon + timedelta(hours=1), None)], NOVEMBER, NOVEMBER.end, None)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-40 * 24, 30 * 24 - 1).map(lambda hours: START + timedelta(hours=hours)),
+            st.sampled_from(["chat", "chat_claude_code", None]),
+        ),
+        max_size=12,
+    ).map(lambda changes: sorted(changes, key=lambda change: change[0]))
+)
+def test_a_member_never_has_more_days_than_the_month(changes: list[tuple[datetime, str | None]]) -> None:
+    """However often the seat changes."""
+    days = _days_of("m", changes, NOVEMBER, NOVEMBER.end, None)
+
+    assert sum(one.days for one in days) <= 30
+    assert all(one.days > 0 for one in days)

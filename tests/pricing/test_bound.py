@@ -1,0 +1,78 @@
+"""The bound: no usage within the shape costs more, and what is affordable is exact."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenpool.kernel.errors import Unbounded
+from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.pricing import load
+from tokenpool.pricing.bound import Bound, Shape, largest_cost
+from tokenpool.pricing.cost import rate
+
+DAY = date(2026, 11, 24)
+BOOK = load.standard()
+MODELS = [price.model for price in BOOK.models(DAY)]
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> tuple[str, Shape, TokenCounts]:
+    """Draw a model, a shape, and a usage that lies within it."""
+    model = draw(st.sampled_from(MODELS))
+    price = BOOK.price(model, DAY)
+    parts = draw(st.lists(st.integers(0, 300_000), min_size=4, max_size=4))
+    cache_5m, cache_1h = draw(st.booleans()), draw(st.booleans())
+    reads, writes_5m, writes_1h = parts[1], parts[2], parts[3]
+    if not (cache_5m or cache_1h):
+        reads = writes_5m = 0
+    counts = TokenCounts(parts[0], reads, writes_5m, writes_1h if cache_1h else 0, draw(st.integers(0, 128_000)))
+    shape = Shape(
+        input_tokens=counts.prompt + draw(st.integers(0, 50_000)),
+        max_output=counts.output + draw(st.integers(0, 1_000)),
+        cache_5m=cache_5m,
+        cache_1h=cache_1h,
+        us_only=price.us_factor is not None and draw(st.booleans()),
+        fast=price.fast is not None and draw(st.booleans()),
+    )
+    return model, shape, counts
+
+
+@given(usages())
+def test_no_usage_within_the_shape_costs_more_than_the_bound(drawn: tuple[str, Shape, TokenCounts]) -> None:
+    """Bands, cache classes, factors, and the provider falling back from fast mode."""
+    model, shape, counts = drawn
+    price = BOOK.price(model, DAY)
+
+    bound = largest_cost(shape, price).amount()
+
+    assert rate(counts, price, us_only=shape.us_only, fast=shape.fast).total <= bound
+    assert rate(counts, price, us_only=shape.us_only, fast=False).total <= bound
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**11), st.integers(0, 10**6), st.integers(0, 10**13))
+def test_what_is_affordable_fits_and_one_token_more_does_not(fixed: int, price: int, most: int, left: int) -> None:
+    """The answer `affordable_max_tokens` is exact."""
+    bound = Bound(fixed, price, most)
+
+    tokens = bound.affordable_output(left)
+
+    assert tokens == 0 or bound.amount(tokens) <= left
+    assert tokens == most or bound.amount(tokens + 1) > left
+
+
+def test_a_prompt_that_can_reach_the_dearer_band_is_bounded_by_it() -> None:
+    """Haiku 5.5 costs five times as much above 100,000 prompt tokens."""
+    price = BOOK.price("claude-haiku-5-5", DAY)
+
+    bounds = [largest_cost(Shape(tokens, 1_000), price).amount() for tokens in (100_000, 100_001)]
+
+    assert [10_500_000, 52_500_500] == bounds
+
+
+@pytest.mark.parametrize("asked", [{"fast": True}, {"us_only": True}])
+def test_a_modifier_without_a_price_is_refused_by_name(asked: dict[str, bool]) -> None:
+    """Haiku 4.5 has neither fast mode nor US-only inference."""
+    with pytest.raises(Unbounded, match="no price for claude-haiku-4-5"):
+        largest_cost(Shape(100, 100, **asked), BOOK.price("claude-haiku-4-5", DAY))
