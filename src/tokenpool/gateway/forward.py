@@ -43,8 +43,8 @@ class Relay(Response):
             leaving.cancel()
             if not pump.done():
                 pump.cancel()
-                self._answer.close()  # nobody pays for text that nobody reads
                 self._attempt.parts.background(self._settle("client_gone"))
+            self._answer.close()  # nobody pays for text that nobody reads
         with suppress(asyncio.CancelledError):
             await pump
 

@@ -4,6 +4,7 @@ Outbound headers are rebuilt from an allow-list; redirects are not followed; not
 environment (proxies, netrc) is consulted.
 """
 
+import io
 from collections.abc import Iterable
 
 import aiohttp
@@ -14,6 +15,7 @@ from tokenpool.kernel.errors import TokenpoolError
 CONNECT_SECONDS = 5
 STREAM_IDLE_SECONDS = 90
 ANSWER_SECONDS = 900
+LARGE_BODY_BYTES = 2**20  # sent in pieces, so that the loop goes on
 OUTBOUND = (
     "anthropic-version",
     "anthropic-beta",
@@ -56,6 +58,7 @@ class Upstream:
         """
         if not self._url:
             raise UpstreamAway("No provider is configured; the operator sets TOKENPOOL_UPSTREAM_URL.")
+        data = io.BytesIO(body) if body and len(body) > LARGE_BODY_BYTES else body
         idle = STREAM_IDLE_SECONDS if stream else ANSWER_SECONDS
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
         try:
@@ -63,7 +66,7 @@ class Upstream:
                 method,
                 self._url + path,
                 headers=self._outbound(headers),
-                data=body,
+                data=data,
                 timeout=timeout,
                 allow_redirects=False,
             )

@@ -1,0 +1,212 @@
+"""What is billed when things break: the table, case by case, to the nano-dollar."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+import aiohttp
+import pytest
+
+from tokenpool.gateway import journal
+from tokenpool.kernel import clock
+from tokenpool.limits.models import Hold
+from tokenpool.metering.models import UsageEvent
+
+from .conftest import BODY, COST, USAGE, Gate, events, sse
+
+INPUT_NANO = 12 * 4_000 + 100 * 5_000 + 2_000 * 200  # the input side of the usual answer
+
+
+def estimated(text: str) -> int:
+    """Return the estimate's cost: exact input, bytes / 3 rounded up and 50 tokens of output."""
+    return INPUT_NANO + (-(-len(text.encode()) // 3) + 50) * 20_000
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 529])
+async def test_an_error_before_the_answer_bills_nothing_and_passes_unchanged(gate: Gate, status: int) -> None:
+    """Clients match the provider's words; the hold is void at once."""
+    gate.provider.answers(status=status)
+
+    answer = await gate.post()
+
+    assert (status, "msg_1") == (answer.status, (await answer.json())["id"])
+    assert ("void", f"upstream answered {status}", (0, 0)) == (
+        Hold.objects.get().state,
+        Hold.objects.get().end_reason,
+        gate.account(),
+    )
+
+
+async def test_a_provider_that_is_away_bills_nothing(gate: Gate) -> None:
+    """502 with a sentence."""
+    gate.parts.upstream._url = "http://127.0.0.1:1"
+
+    answer = await gate.post()
+
+    assert (502, "void", (0, 0)) == (answer.status, Hold.objects.get().state, gate.account())
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+@pytest.mark.parametrize("then", ["end", "reset"])
+async def test_a_stream_that_stops_anywhere_is_billed_by_its_evidence(gate: Gate, cut: int, then: str) -> None:
+    """Cut after each event: an estimate, or exact once the final usage was told; never free, never held for ever."""
+    gate.provider.streams(events("Hello there")[:cut], then=then, pause=0.01)
+
+    with suppress(aiohttp.ClientError):  # a broken body is what the client should see
+        await gate.post({"stream": True})
+
+    hold = await gate.at_rest()
+    expected = COST if cut == 5 else estimated("Hello there" if cut >= 3 else "")
+    assert ("settled", expected) == (hold.state, hold.settled_nano)
+    assert (expected, 0) == gate.account()
+    assert (cut == 5) == ("estimated" not in UsageEvent.objects.get().flags)
+
+
+async def test_a_client_that_leaves_closes_the_provider_and_pays_the_estimate(gate: Gate) -> None:
+    """Nobody pays for text that nobody reads."""
+    gate.provider.streams(events("Hello there")[:3], then="stall")
+    headers = {"x-api-key": gate.key}
+    answer = await gate.session.post(f"{gate.url}/v1/messages", json={**BODY, "stream": True}, headers=headers)
+    await answer.content.readuntil(b"Hello there")
+    answer.close()
+
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if Hold.objects.get().state == "settled":
+            break
+
+    assert (estimated("Hello there"), "estimated client_gone") == (
+        Hold.objects.get().settled_nano,
+        UsageEvent.objects.get().flags,
+    )
+
+
+async def test_an_error_event_after_the_start_is_an_estimate(gate: Gate) -> None:
+    """It passes to the client as it came."""
+    error = sse("error", error={"type": "overloaded_error", "message": "Overloaded"})
+    gate.provider.streams([*events("Hello there")[:3], error])
+
+    answer = await gate.post({"stream": True})
+
+    assert error in await answer.read()
+    assert (estimated("Hello there"), "estimated upstream_error") == (
+        (await gate.at_rest()).settled_nano,
+        UsageEvent.objects.get().flags,
+    )
+
+
+async def test_an_error_event_before_the_start_bills_nothing(gate: Gate) -> None:
+    """Nothing was generated."""
+    gate.provider.streams([sse("error", error={"type": "overloaded_error"})])
+
+    await gate.post({"stream": True})
+
+    assert ("void", (0, 0)) == ((await gate.at_rest()).state, gate.account())
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"output_tokens": -5}, {"output_tokens": "many"}, {"output_tokens": 10**18}, 7]
+)
+async def test_hostile_or_missing_usage_is_never_free(gate: Gate, usage: object) -> None:
+    """200 without believable usage bills bounds and flags them, and the process lives."""
+    gate.provider.answers(usage)
+
+    answer = await gate.post()
+
+    event = UsageEvent.objects.get()
+    assert 200 == answer.status
+    if usage == {}:
+        assert 0 == event.cost_nano
+    else:
+        assert ("estimated no_usage", True) == (event.flags, event.cost_nano > 0)
+    assert (event.cost_nano, 0) == gate.account()
+
+
+async def test_hostile_usage_in_a_stream_is_an_estimate(gate: Gate) -> None:
+    """The input is believed from message_start, the nonsense is not."""
+    chunks = events("Hello there")
+    chunks[4] = sse("message_delta", delta={}, usage={"output_tokens": -7})
+    gate.provider.streams(chunks)
+
+    await gate.post({"stream": True})
+
+    await gate.at_rest()
+    assert (estimated("Hello there"), "estimated hostile_usage") == (
+        UsageEvent.objects.get().cost_nano,
+        UsageEvent.objects.get().flags,
+    )
+
+
+async def test_the_hold_shrinks_to_the_real_input_at_the_start(gate: Gate) -> None:
+    """What is left of the hold covers that input and the whole output, and the evidence is on disk."""
+    gate.provider.streams(events()[:1], then="stall")
+    headers = {"x-api-key": gate.key}
+    answer = await gate.session.post(f"{gate.url}/v1/messages", json={**BODY, "stream": True}, headers=headers)
+    await answer.content.readuntil(b"message_start")
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        if (
+            "output_bytes" in Hold.objects.get().evidence
+            and Hold.objects.get().amount_nano < Hold.objects.get().reserved_nano
+        ):
+            break
+
+    assert (INPUT_NANO + 100 * 20_000, "reserved") == (Hold.objects.get().amount_nano, Hold.objects.get().state)
+    answer.close()
+
+
+async def test_a_killed_process_leaves_a_doubt_that_its_evidence_resolves(gate: Gate) -> None:
+    """In doubt after the lease, still held, then settled as a flagged estimate."""
+    gate.provider.streams(events("Hello there")[:3], then="stall")
+    headers = {"x-api-key": gate.key}
+    answer = await gate.session.post(f"{gate.url}/v1/messages", json={**BODY, "stream": True}, headers=headers)
+    await answer.content.readuntil(b"Hello there")
+    await asyncio.sleep(0.05)
+    gate.parts.running.clear()  # what a killed process would no longer renew
+
+    with clock.standing_at(clock.now() + timedelta(seconds=31)):
+        settled = await journal.resolve_lost(gate.parts)
+
+    assert (1, "settled", "estimated process_lost") == (
+        settled,
+        Hold.objects.get().state,
+        UsageEvent.objects.get().flags,
+    )
+    assert UsageEvent.objects.get().cost_nano >= INPUT_NANO + 50 * 20_000
+    answer.close()
+    await gate.at_rest()
+    assert 1 == UsageEvent.objects.count()
+
+
+async def test_without_evidence_the_doubt_lasts_a_day_and_is_never_free(gate: Gate) -> None:
+    """Dispatched, nothing heard: held for 24 hours, then the input bound and 50 tokens."""
+    hang = asyncio.Event()
+
+    async def script(_: object) -> object:
+        await hang.wait()
+        raise ConnectionResetError
+
+    gate.provider.script = script  # type: ignore[assignment]
+    waiting = asyncio.create_task(gate.post())
+    while not Hold.objects.exists():  # noqa: ASYNC110 - what is awaited is a row
+        await asyncio.sleep(0.01)
+    gate.parts.running.clear()
+    now = clock.now()
+    with clock.standing_at(now + timedelta(hours=1)):
+        assert 0 == await journal.resolve_lost(gate.parts)
+    held = gate.account()
+    states = [Hold.objects.get().state]
+    with clock.standing_at(now + timedelta(hours=25)):
+        assert 1 == await journal.resolve_lost(gate.parts)
+    states.append(Hold.objects.get().state)
+
+    assert ["in_doubt", "settled"] == states
+    assert held[1] > 0
+    assert gate.account()[0] >= 50 * 20_000
+    hang.set()
+    waiting.cancel()
+
+
+def test_the_usual_answer_costs_what_the_vector_says() -> None:
+    """$0.001088, as three independent ledgers measured it."""
+    assert COST == INPUT_NANO + USAGE["output_tokens"] * 20_000
