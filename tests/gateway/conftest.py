@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 from aiohttp import web
 from starlette.applications import Starlette
 
 from builders import Aurora, aurora
+from gateway_server import serving
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.gateway.app import routes
 from tokenpool.gateway.parts import Parts
@@ -31,6 +30,17 @@ COST = 1_088_000
 BODY = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 
 
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": MODEL,
+    "content": [{"type": "text", "text": "Hello there"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+}
+
+
 def sse(kind: str, **facts: Any) -> bytes:
     """Return one event as the provider writes it."""
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **facts})}\n\n".encode()
@@ -40,7 +50,7 @@ def events(text: str = "Hello there", usage: dict[str, Any] | None = None) -> li
     """Return the events of an ordinary answer."""
     told = usage or USAGE
     return [
-        sse("message_start", message={"id": "msg_1", "usage": {**told, "output_tokens": 1}}),
+        sse("message_start", message={**MESSAGE, "content": [], "usage": {**told, "output_tokens": 1}}),
         sse("content_block_start", index=0, content_block={"type": "text", "text": ""}),
         sse("content_block_delta", index=0, delta={"type": "text_delta", "text": text}),
         sse("content_block_stop", index=0),
@@ -68,9 +78,7 @@ class Provider:
 
     def answers(self, usage: Any = USAGE, status: int = 200, **headers: str) -> None:
         """Answer whole messages."""
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL,
-                   "content": [{"type": "text", "text": "Hello there"}], "stop_reason": "end_turn",
-                   "stop_sequence": None, "usage": usage}  # fmt: skip
+        message = {**MESSAGE, "usage": usage}
 
         async def script(_: web.Request) -> web.StreamResponse:
             return web.Response(
@@ -134,17 +142,6 @@ class Gate:
         return Hold.objects.order_by("-id")[0]
 
 
-async def serve(app: Starlette) -> tuple[uvicorn.Server, asyncio.Task[None], str]:
-    """Serve *app* on a free port of the loopback."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by this flag alone
-        await asyncio.sleep(0.005)
-    return server, task, f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.fixture
 async def gate(database: Path) -> AsyncIterator[Gate]:
     """Return a served gateway with the usual organization and Elena's key for Claude Code."""
@@ -159,11 +156,8 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
     store = SqliteStore(database)
     upstream = Upstream(provider.url, "the provider's own key")
     parts = Parts(store, ledger_commits(store), Directory(store), load.standard(), upstream)
-    server, task, url = await serve(Starlette(routes=routes(parts)))
-    async with aiohttp.ClientSession() as session:
+    async with serving(Starlette(routes=routes(parts))) as url, aiohttp.ClientSession() as session:
         yield Gate(url, org, provider, parts, session, org.key(org.elena, "claude_code"))
-    server.should_exit = True
-    await task
     await parts.close()
     await runner.cleanup()
     store.close()

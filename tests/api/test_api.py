@@ -1,0 +1,195 @@
+"""The API: an organization run by HTTP alone, exact bodies, and every kind of bad input."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from builders import Aurora, aurora
+from tokenpool.limits.models import SpendLimit
+from tokenpool.organizations import api_keys
+from tokenpool.organizations.models import Member
+
+
+class Machine:
+    """A program with an admin key."""
+
+    def __init__(self, org: Aurora) -> None:
+        self.org = org
+        self.keys = {
+            kind: api_keys.mint(by=org.ada, kind=kind, name=kind)[1] for kind in ("admin", "meter", "compliance")
+        }
+        self.keys["product"] = org.key(org.elena, "claude_code")
+
+    def call(self, method: str, path: str, body: object = None, *, kind: str = "admin", **headers: str) -> Any:
+        """Call and return (status, body)."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        sent = {"x-api-key": self.keys.get(kind, kind), **headers}
+        answer = Client(headers=sent).generic(method, f"/v1/{path}", data, content_type="application/json")
+        assert answer["request-id"].startswith("req_")
+        return answer.status_code, json.loads(answer.content) if "json" in answer["content-type"] else answer.content
+
+
+@pytest.fixture
+def machine(database: Path) -> Machine:
+    """Return a program of the usual organization."""
+    return Machine(aurora())
+
+
+def test_an_organization_is_run_by_http_alone(machine: Machine) -> None:
+    """A member, a seat, a key, a limit, the summary, the feed."""
+    status, member = machine.call(
+        "POST", "tokenpool/members", {"email": "hana@aurora.example", "name": "Hana Sato", "seat_type": "chat"}
+    )
+    _, moved = machine.call("PUT", f"tokenpool/members/{member['id']}/seat", {"seat_type": "chat_claude_code"})
+    _, key = machine.call("POST", f"tokenpool/members/{member['id']}/keys", {"product": "claude_code", "name": "CI"})
+    scope = {"type": "user", "user_id": member["id"]}
+    _, limit = machine.call("POST", "organizations/spend_limits", {"scope": scope, "amount": "1250"})
+    _, summary = machine.call("GET", "tokenpool/usage/summary?limit=50")
+    _, feed = machine.call("GET", "compliance/activities?limit=3", kind="compliance")
+
+    assert (201, "chat", "chat_claude_code") == (status, member["seat_type"], moved["seat_type"])
+    assert api_keys.looks_like_key(key["key"])
+    assert ("1250", "each", "monthly", True) == (limit["amount"], limit["basis"], limit["period"], limit["is_enabled"])
+    row = next(one for one in summary["members"] if one["id"] == member["id"])
+    assert (0, "0.00", 12_500_000_000, limit["id"]) == (
+        row["spent_nano"], row["spent"], row["left_nano"], row["binding_limit"],
+    )  # fmt: skip
+    assert ["spend_limit_set", "api_key_created", "seat_type_assigned"] == [one["type"] for one in feed["data"]]
+    assert ("admin_api_key_actor", "12500000000") == (
+        feed["data"][0]["actor"]["type"], str(feed["data"][0]["after"]["amount_nano"]),
+    )  # fmt: skip
+    assert feed["has_more"]
+
+
+def test_limits_read_back_and_end(machine: Machine) -> None:
+    """Listed in order, found by id, deleted once."""
+    machine.call("POST", "organizations/spend_limits", {"scope": {"type": "organization"}, "amount": None})
+    tier = {"type": "seat_tier", "seat_tier": "chat"}
+    _, row = machine.call("POST", "organizations/spend_limits", {"scope": tier, "amount": "5", "basis": "each"})
+
+    _, listed = machine.call("GET", "organizations/spend_limits")
+    deleted = machine.call("DELETE", f"organizations/spend_limits/{row['id']}")
+    again, _ = machine.call("DELETE", f"organizations/spend_limits/{row['id']}")
+
+    assert [("organization", "pool", None), ("seat_tier", "each", "5")] == [
+        (one["scope"]["type"], one["basis"], one["amount"]) for one in listed["data"]
+    ]
+    assert (200, {"id": row["id"], "type": "spend_limit_deleted"}) == deleted
+    assert 409 == again
+
+
+@pytest.mark.parametrize("amount", ["-1", "1e18", "NaN", "12,50", "12.50", "", " 1", "٣", "9" * 19, 5, 5.0, True])
+def test_what_is_no_amount_is_refused_and_sets_nothing(machine: Machine, amount: object) -> None:
+    """Whole cents as text, nothing else."""
+    status, body = machine.call(
+        "POST", "organizations/spend_limits", {"scope": {"type": "organization"}, "amount": amount}
+    )
+
+    assert (400, "invalid_request_error", "amount") == (
+        status,
+        body["error"]["type"],
+        body["error"]["details"]["field"],
+    )
+    assert 0 == SpendLimit.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "not valid JSON"),
+        (b'{"email": "a@b.it", "email": "c@d.it", "name": "x"}', "key “email” stands twice"),
+        (b'{"email": NaN}', "NaN is not JSON"),
+        (b"[" * 50_000, "not valid JSON"),
+        ({"email": "a@b.it", "name": "x", "organization_id": "org_x"}, "organization_id: Extra inputs"),
+        ({"email": "a@b.it", "name": "x", "role": "primary_owner"}, "role: must be one of"),
+        ({"email": "a@b.it", "name": "x", "seat_type": "gold"}, "it must be chat, chat_claude_code or null"),
+        ({"email": 5, "name": "x"}, "email: "),
+        ({"name": "x"}, "email: Field required"),
+        ([], "body: "),
+    ],
+)
+def test_bad_bodies_name_the_field_and_add_nobody(machine: Machine, body: object, said: str) -> None:
+    """400 in the envelope, never 422."""
+    before = Member.objects.count()
+
+    status, answer = machine.call("POST", "tokenpool/members", body)
+
+    assert (400, before) == (status, Member.objects.count())
+    assert said in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("tokenpool/members", "GET"),
+        ("tokenpool/usage/summary", "GET"),
+        ("tokenpool/invoices", "GET"),
+        ("organizations/spend_limits", "GET"),
+        ("tokenpool/members", "POST"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["meter", "compliance", "product"])
+def test_only_an_admin_key_administers(machine: Machine, kind: str, path: str, method: str) -> None:
+    """403 with the right that is missing."""
+    status, body = machine.call(method, path, {"email": "a@b.it", "name": "x"} if method == "POST" else None, kind=kind)
+
+    assert (403, "permission_error") == (status, body["error"]["type"])
+
+
+def test_unknown_missing_and_doubled_credentials(machine: Machine) -> None:
+    """401, 401, 400."""
+    secret = machine.keys["admin"]
+    statuses = [
+        machine.call("GET", "tokenpool/plan", kind="tp-admin-" + "x" * 43)[0],
+        machine.call("GET", "tokenpool/plan", kind="")[0],
+        machine.call("GET", "tokenpool/plan", authorization=f"Bearer {secret}")[0],
+    ]
+
+    assert [401, 401, 400] == statuses
+
+
+def test_another_organizations_ids_answer_like_missing_ones(machine: Machine) -> None:
+    """The same body but for its request id."""
+    there = aurora("Borealis", "borealis.example")
+    answers = []
+    for member_id in (there.farid.member_id, "user_00000000000000000000000000"):
+        for method, path, body in [
+            ("GET", f"tokenpool/members/{member_id}", None),
+            ("PUT", f"tokenpool/members/{member_id}/seat", {"seat_type": None}),
+            ("DELETE", f"tokenpool/members/{member_id}", None),
+            ("POST", f"tokenpool/members/{member_id}/keys", {"product": "chat", "name": "k"}),
+            ("GET", f"tokenpool/limits/explain?member={member_id}", None),
+        ]:
+            status, answer = machine.call(method, path, body)
+            answers.append((status, answer["error"]))
+
+    assert answers[:5] == answers[5:]
+    assert {404} == {status for status, _ in answers}
+
+
+def test_addresses_and_methods_that_do_not_exist(machine: Machine) -> None:
+    """In the envelope too."""
+    assert (404, "not_found_error") == _told(machine.call("GET", "nothing/here"))
+    assert (405, "api_error") == _told(machine.call("DELETE", "tokenpool/plan"))
+
+
+def test_the_catalog_and_the_preview(machine: Machine) -> None:
+    """Seat types with their fees, one model's price, the running month."""
+    _, types = machine.call("GET", "tokenpool/seat_types")
+    _, prices = machine.call("GET", "tokenpool/prices?model=claude-haiku-5-5&on=2026-11-24")
+    _, preview = machine.call("GET", "tokenpool/invoices/preview")
+    status, _ = machine.call("GET", "tokenpool/prices?on=tomorrow")
+
+    assert [("chat", 20_000_000_000), ("chat_claude_code", 40_000_000_000)] == [
+        (one["key"], one["fee_nano"]) for one in types["data"]
+    ]
+    assert [0, 100_000] == [band["above_prompt_tokens"] for band in prices["data"][0]["bands"]]
+    assert ("preview", None) == (preview["status"], preview["number"])
+    assert 400 == status
+
+
+def _told(answer: tuple[int, Any]) -> tuple[int, str]:
+    return answer[0], answer[1]["error"]["type"]

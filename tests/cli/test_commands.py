@@ -1,0 +1,83 @@
+"""The commands, run as an operator runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
+PASSWORD = "quiet exact fast 26"
+
+
+def tokenpool(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    code = "from tokenpool.cli.main import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, env={**CLEAN, **settings}, check=False
+    )
+
+
+def begin(folder: Path, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    """Make the first organization."""
+    secret = folder / "password"
+    secret.write_text(password + "\n")
+    return tokenpool(
+        "init", "--organization", "Aurora", "--owner-email", "ada@aurora.example",
+        "--owner-password-file", str(secret), "--data", str(folder / "data"), "--json",
+    )  # fmt: skip
+
+
+def test_init_makes_an_organization_once_and_tells_its_keys(tmp_path: Path) -> None:
+    """access.json is its owner's alone; a second init is refused; verify is clean."""
+    first, second = begin(tmp_path), begin(tmp_path)
+    verified = tokenpool("verify", "--data", str(tmp_path / "data"), "--json")
+
+    access = json.loads(first.stdout)
+    path = tmp_path / "data" / "access.json"
+    assert {"url", "organization_id", "owner", "admin_key", "meter_key", "compliance_key", "members"} == access.keys()
+    assert (access, "0o600") == (json.loads(path.read_text()), oct(path.stat().st_mode & 0o777))
+    assert (2, "has an organization already (Aurora)") == (second.returncode, second.stderr.split("data ")[1][:36])
+    assert (0, {True}) == (verified.returncode, {one["holds"] for one in json.loads(verified.stdout)})
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        (["serve"], {}, "Set TOKENPOOL_UPSTREAM_URL"),
+        (["serve"], {"TOKENPOOL_UPSTREAM_URL": "http://example.com"}, "upstream_url: “http://example.com” is not safe"),
+        (["serve"], {"TOKENPOOL_UPSTREAM_URL": "https://u:p@example.com"}, "is not safe"),
+        (["serve"], {"TOKENPOOL_PUBLIC_URL": "ftp://x"}, "public_url"),
+        (["verify"], {"TOKENPOOL_DATABASE": "x"}, "TOKENPOOL_DATABASE: there is no such setting"),
+        (["verify"], {"TOKENPOOL_SECRET_KEY_FILE": "/nowhere"}, "cannot be read"),
+        (["verify", "--month", "2026-13"], {}, "is not a month"),
+        (["close-month", "--month", "soon"], {}, "is not a month"),
+    ],
+)
+def test_unsafe_or_unknown_settings_stop_the_start_by_name(
+    tmp_path: Path, words: list[str], settings: dict[str, str], said: str
+) -> None:
+    """Exit code 2, one line."""
+    done = tokenpool(*words, "--data", str(tmp_path), **settings)
+
+    assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert said in done.stderr
+
+
+def test_a_settings_file_is_read_and_its_typos_are_named(tmp_path: Path) -> None:
+    """tokenpool.toml in the data folder."""
+    (tmp_path / "tokenpool.toml").write_text('upstraem_url = "https://x"\n')
+
+    done = tokenpool("verify", "--data", str(tmp_path))
+
+    assert (2, True) == (done.returncode, "upstraem_url: there is no such setting" in done.stderr)
+
+
+def test_a_weak_password_begins_nothing(tmp_path: Path) -> None:
+    """Named with its field."""
+    done = begin(tmp_path, "short")
+
+    assert (2, True) == (done.returncode, "owner_password" in done.stderr)
+    assert not (tmp_path / "data" / "access.json").exists()

@@ -1,0 +1,262 @@
+"""The pages: every one for every role, forms that change one thing, errors that change nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from builders import DOLLAR, Aurora, aurora
+from tokenpool.audit.models import AuditEvent
+from tokenpool.limits import caps
+from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations.models import Member, Organization, Person
+from tokenpool.organizations.roles import Principal
+
+PAGES = {
+    "/usage": {"primary_owner", "owner", "billing"},
+    "/me": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/members": {"primary_owner", "owner", "admin"},
+    "/limits": {"primary_owner", "owner"},
+    "/requests": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/invoices": {"primary_owner", "owner", "billing"},
+    "/prices": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/prices/claude-haiku-5-5": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/keys": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/alerts": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/audit": {"primary_owner", "owner"},
+    "/settings": {"primary_owner", "owner"},
+}
+
+
+@pytest.fixture
+def org(database: Path) -> Aurora:
+    """Return the usual organization."""
+    return aurora()
+
+
+def browser(who: Principal, **headers: str) -> Client:
+    """Return a signed-in browser."""
+    client = Client(headers={"accept-language": "en", **headers})
+    client.force_login(Person.objects.get(id=Member.objects.get(id=who.member_id).person_id))
+    return client
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_opens_for_exactly_those_who_may(org: Aurora, address: str) -> None:
+    """Everybody else is told whom to ask, or sent to their own usage."""
+    for role, who in org.everybody().items():
+        answer = browser(who).get(address)
+        if role in PAGES[address]:
+            assert (200, role) == (answer.status_code, role)
+        elif address == "/usage":
+            assert "/me" == answer["location"]
+        else:
+            assert (403, role) == (answer.status_code, role)
+            assert b"ask" in answer.content
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_is_italian_for_italians(org: Aurora, address: str) -> None:
+    """By the browser; the person's own choice goes before it."""
+    italian = browser(org.ada, **{"accept-language": "it"}).get(address).content.decode()
+    Person.objects.filter(email="ada@aurora.example").update(language="en")
+    english = browser(org.ada, **{"accept-language": "it"}).get(address).content.decode()
+
+    assert '<html lang="it"' in italian
+    assert "Impostazioni" in italian
+    assert '<html lang="en"' in english
+    assert "Settings" in english
+
+
+def test_nobody_gets_in_without_signing_in(org: Aurora) -> None:
+    """And a stranger who signs in belongs nowhere."""
+    assert Client().get("/usage")["location"].startswith("/accounts/login/")
+    stranger = Person.objects.create(id="person_x", email="x@x.example", name="X", created_at="2026-01-01T00:00Z")
+    client = Client()
+    client.force_login(stranger)
+    assert 403 == client.get("/members").status_code
+
+
+def test_pages_carry_a_strict_policy_and_no_inline_code(org: Aurora) -> None:
+    """Nothing inline, nothing from elsewhere."""
+    for address in PAGES:
+        answer = browser(org.ada).get(address)
+        page = answer.content.decode()
+        assert "script-src 'self'; style-src 'self'" in answer["content-security-policy"]
+        assert " style=" not in page
+        assert "onclick" not in page
+        assert "<style" not in page
+        assert "https://" not in page.replace("http://127.0.0.1", "")
+
+
+def test_the_drop_down_saves_by_itself_and_can_be_undone(org: Aurora) -> None:
+    """The field comes back as it stands now, with an undo to what it was."""
+    client = browser(org.chiara, **{"hx-request": "true"})
+
+    saved = client.post(f"/members/{org.farid.member_id}/seat", {"seat_type": "chat_claude_code"})
+
+    page = saved.content.decode()
+    assert (200, "chat_claude_code") == (saved.status_code, Member.objects.get(id=org.farid.member_id).seat_type)
+    assert 'class="field saved"' in page
+    assert '<input type="hidden" name="seat_type" value="chat"><button>Undo' in page
+
+
+def test_a_seat_type_that_does_not_exist_keeps_the_old_one(org: Aurora) -> None:
+    """The reason stands beside the field."""
+    client = browser(org.ada, **{"hx-request": "true"})
+
+    failed = client.post(f"/members/{org.farid.member_id}/seat", {"seat_type": "gold"})
+
+    assert (400, "chat") == (failed.status_code, Member.objects.get(id=org.farid.member_id).seat_type)
+    assert "there is no “gold”" in failed.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "nano"),
+    [
+        ("en", "12.50", 12_500_000_000),
+        ("it", "12,50", 12_500_000_000),
+        ("it", "1.250,5", 1_250_500_000_000),
+        ("en", "0", 0),
+        ("en", "unlimited", None),
+        ("it", "illimitato", None),
+    ],
+)
+def test_a_limit_is_read_by_the_persons_locale(org: Aurora, language: str, typed: str, nano: int | None) -> None:
+    """Comma or point, words and zero."""
+    client = browser(org.ada, **{"hx-request": "true", "accept-language": language})
+
+    client.post("/limits/set", {"scope": "organization", "basis": "pool", "amount": typed, "expect": "none"})
+
+    assert [nano] == [row.amount_nano for row in caps.standing(org.organization_id)]
+
+
+@pytest.mark.parametrize("typed", ["-1", "1e18", "NaN", "12,50", "a lot", "9223372037"])
+def test_what_is_no_limit_comes_back_with_the_reason_and_what_was_typed(org: Aurora, typed: str) -> None:
+    """Nothing is set."""
+    client = browser(org.ada, **{"hx-request": "true"})
+
+    answer = client.post("/limits/set", {"scope": "organization", "basis": "pool", "amount": typed})
+
+    assert (400, []) == (answer.status_code, caps.standing(org.organization_id))
+    assert f'value="{typed}"' in answer.content.decode()
+    assert 'role="alert"' in answer.content.decode()
+
+
+def test_a_conflict_is_shown_and_loses_nothing(org: Aurora) -> None:
+    """Bruno had seen no limit; Ada has set one since."""
+    org.limit("organization", 9)
+
+    answer = browser(org.bruno, **{"hx-request": "true"}).post(
+        "/limits/set", {"scope": "organization", "basis": "pool", "amount": "5", "expect": "none"}
+    )
+
+    assert 409 == answer.status_code
+    assert "ada@aurora.example set this limit to 9.00 dollars" in answer.content.decode()
+    assert [9 * DOLLAR] == [row.amount_nano for row in caps.standing(org.organization_id)]
+
+
+def test_the_live_region_is_silent_until_a_figure_changes(org: Aurora) -> None:
+    """204 while nothing moved, the figures again after a change."""
+    client = browser(org.ada, **{"hx-request": "true"})
+    page = client.get("/usage/live").content.decode()
+    seen = page.split("seen=")[1].split('"')[0]
+    quiet = client.get(f"/usage/live?seen={seen}").status_code
+    org.limit("organization", 42)
+
+    changed = client.get(f"/usage/live?seen={seen}")
+
+    assert (204, 200) == (quiet, changed.status_code)
+    assert "$42.00" in changed.content.decode()
+
+
+def test_a_member_sees_nobody_elses_requests(org: Aurora) -> None:
+    """Neither in the list, nor by filter, nor by address."""
+    UsageEvent.objects.create(
+        organization_id=org.organization_id, id="evt_elena", request_id="req_elena", member_id=org.elena.member_id,
+        seat_type="chat_claude_code", product="claude_code", model="claude-opus-5-5",
+        price_version="claude-opus-5-5@2026-09-22", month="2026-11", admitted_at_us=1, settled_at_us=2,
+    )  # fmt: skip
+    client = browser(org.farid)
+
+    assert b"evt_elena" not in client.get(f"/requests?month=2026-11&member={org.elena.member_id}").content
+    assert 404 == client.get("/requests/evt_elena").status_code
+    assert 403 == client.get(f"/limits/explain/{org.elena.member_id}").status_code
+    assert b"evt_elena" in browser(org.dieter).get("/requests?month=2026-11").content
+
+
+def test_another_organizations_pages_are_not_found(org: Aurora) -> None:
+    """Like missing ones."""
+    there = aurora("Borealis", "borealis.example")
+    client = browser(org.ada)
+
+    for address in (f"/limits/explain/{there.farid.member_id}", "/requests/evt_x", "/invoices/inv_x"):
+        assert 404 == client.get(address).status_code
+    assert 404 == client.post(f"/members/{there.farid.member_id}/seat", {"seat_type": ""}).status_code
+    assert "chat" == Member.objects.get(id=there.farid.member_id).seat_type
+
+
+def test_hostile_names_stay_text(org: Aurora) -> None:
+    """On every page that shows them, and in the CSV."""
+    Member.objects.filter(id=org.farid.member_id).update(name='=1+1"><script>alert(1)</script>')
+    client = browser(org.ada)
+
+    for address in ("/usage", "/members", f"/limits/explain/{org.farid.member_id}"):
+        assert b"<script>alert" not in client.get(address).content
+    assert "'=1+1" in client.get("/members?format=csv").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/members/add", {"email": "nobody", "name": "N"}),
+        ("/settings/change", {"refusal_status": "403"}),
+        ("/settings/hipaa", {"confirmation": "wrong"}),
+        ("/keys/mint", {"name": "", "product": "chat"}),
+        ("/me/choose", {"language": "tlh"}),
+        ("/me/choose", {"theme": "pink"}),
+    ],
+)
+def test_bad_forms_change_nothing(org: Aurora, address: str, form: dict[str, str]) -> None:
+    """400, a reason, and not one audit event."""
+    client = browser(org.ada)
+    before = AuditEvent.objects.count()
+
+    answer: Any = client.post(address, form)
+
+    assert (400, before) == (answer.status_code, AuditEvent.objects.count())
+
+
+def test_a_form_from_another_site_is_refused(org: Aurora) -> None:
+    """No token, no change."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(Person.objects.get(email="ada@aurora.example"))
+
+    assert 403 == client.post("/settings/change", {"name": "Evil"}).status_code
+    assert "Aurora Ltd" == Organization.objects.get().name
+
+
+def test_the_way_back_stays_here(org: Aurora) -> None:
+    """An address of another site is not followed."""
+    answer = browser(org.ada).post("/me/choose", {"theme": "dark", "next": "//evil.example/"})
+
+    assert "/" == answer["location"]
+
+
+def test_signing_in_is_written_down_and_so_is_failing(org: Aurora) -> None:
+    """In the audit of the person's organization."""
+    client = Client()
+    client.post("/accounts/login/", {"login": "ada@aurora.example", "password": "wrong"})
+    client.post("/accounts/login/", {"login": "ada@aurora.example", "password": "quiet exact fast 26"})
+
+    actions = list(AuditEvent.objects.order_by("-sequence").values_list("action", "actor_name")[:2])
+    assert [("signed_in", "ada@aurora.example"), ("sign_in_failed", "ada@aurora.example")] == actions
+    assert 200 == client.get("/usage").status_code
+
+
+def test_nobody_signs_up(org: Aurora) -> None:
+    """Members are added by their organization."""
+    Client().post("/accounts/signup/", {"email": "new@x.example", "password1": "quiet exact fast 26"})
+
+    assert not Person.objects.filter(email="new@x.example").exists()
