@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ninja import Router
+from ninja import Router, Status
 
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.organizations import api_keys, members, seats
@@ -45,9 +45,9 @@ def listed(
 
 
 @router.post("members", response={201: dict[str, Any]})
-def add(request: KeyRequest, body: NewMember) -> tuple[int, dict[str, Any]]:
+def add(request: KeyRequest, body: NewMember) -> Status[dict[str, Any]]:
     """Add a member."""
-    return 201, as_member(members.add(by=request.auth, **body.dict()))
+    return Status(201, as_member(members.add(by=request.auth, **body.dict())))
 
 
 @router.get("members/{member_id}")
@@ -77,10 +77,10 @@ def keys(request: KeyRequest, member_id: str) -> dict[str, Any]:
 
 
 @router.post("members/{member_id}/keys", response={201: dict[str, Any]})
-def mint(request: KeyRequest, member_id: str, body: NewKey) -> tuple[int, dict[str, Any]]:
+def mint(request: KeyRequest, member_id: str, body: NewKey) -> Status[dict[str, Any]]:
     """Mint a key; its secret is in this answer and nowhere else."""
     key, secret = api_keys.mint(by=request.auth, product=body.product, member_id=member_id, name=body.name)
-    return 201, {**as_key(key), "key": secret}
+    return Status(201, {**as_key(key), "key": secret})
 
 
 @router.delete("keys/{key_id}")
