@@ -125,7 +125,8 @@ def main() -> None:
         f"ratio                           {statistics.median(ratios):9.1f} x (min {min(ratios):.1f}, max {max(ratios):.1f})"
     )
     print(f"hold at full load               {quantile(waits, 0.5):9.2f} ms p50, {quantile(waits, 0.99):.2f} ms p99")
-    print(f"hold at half load               {quantile(half, 0.5):9.2f} ms p50, {quantile(half, 0.99):.2f} ms p99")  # type: ignore[arg-type]
+    middle, late = quantile(half, 0.5), quantile(half, 0.99)  # type: ignore[arg-type]
+    print(f"hold at half load               {middle:9.2f} ms p50, {late:.2f} ms p99")
 
 
 if __name__ == "__main__":

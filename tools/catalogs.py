@@ -6,7 +6,7 @@ what templates and modules say, keeping translations; `missing` lists what has n
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,8 +94,8 @@ def missing(catalog: Catalog) -> list[str]:
     return [str(entry.id) for entry in catalog if entry.id and not (entry.string and all(_forms(entry.string)))]
 
 
-def _forms(string: str | tuple[str, ...]) -> tuple[str, ...]:
-    return string if isinstance(string, tuple) else (string,)
+def _forms(string: str | Sequence[str]) -> Sequence[str]:
+    return (string,) if isinstance(string, str) else string
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Statement
 from tokenpool.kernel.period import Window, end_of, key_of
 from tokenpool.limits import tables
-from tokenpool.limits.decide import AccountKey, Applied, Balance, Short, apply, decide, fullest
+from tokenpool.limits.decide import AccountKey, Applied, Balance, Granted, Short, apply, decide, fullest
 from tokenpool.limits.hierarchy import WINDOWS_IN_USE, Cap, applicable, scopes_of
 from tokenpool.limits.operations import (
     Answer,
@@ -110,30 +110,12 @@ class Batch:
             self.refused.append((refusal, ask.model, at_us))
             self._note_movement(verdict.binding, ask.who.member_id, at_us, refused=True)
             return refusal
-        lease_until = clock.timestamp(ask.admitted_at + timedelta(seconds=ask.lease_seconds))
-        hold = HoldRow(
-            ask.hold_id,
-            "reserved",
-            ask.who,
-            ask.model,
-            ask.price_version,
-            verdict.amount_nano,
-            verdict.amount_nano,
-            verdict.max_output,
-            at_us,
-            lease_until,
-            ask.evidence,
-        )
+        hold = _granted(ask, verdict)
         self.holds[hold.id] = self.granted[hold.id] = hold
         self._move(hold, held=verdict.amount_nano)
         worst = fullest(limits)
-        return Held(
-            hold.id,
-            hold.amount_nano,
-            hold.max_output,
-            verdict.max_output < ask.bound.max_output,
-            _state(worst, at_us) if worst else None,
-        )
+        clamped = verdict.max_output < ask.bound.max_output
+        return Held(hold.id, hold.amount_nano, hold.max_output, clamped, _state(worst, at_us) if worst else None)
 
     def _settle(self, hold: HoldRow, operation: Settle) -> Done:
         cost = sum(usage.cost.total for usage in operation.usage)
@@ -209,6 +191,22 @@ class Batch:
         if self.refused:
             statements.append(tables.write_refusals(organization_id, self.refused))
         return statements
+
+
+def _granted(ask: Authorize, verdict: Granted) -> HoldRow:
+    return HoldRow(
+        id=ask.hold_id,
+        state="reserved",
+        who=ask.who,
+        model=ask.model,
+        price_version=ask.price_version,
+        amount_nano=verdict.amount_nano,
+        reserved_nano=verdict.amount_nano,
+        max_output=verdict.max_output,
+        admitted_at_us=clock.timestamp(ask.admitted_at),
+        lease_until_us=clock.timestamp(ask.admitted_at + timedelta(seconds=ask.lease_seconds)),
+        evidence=ask.evidence,
+    )
 
 
 def _recorded(hold: HoldRow, operation: Settle) -> record.Recorded:

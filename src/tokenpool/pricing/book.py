@@ -114,5 +114,5 @@ class PriceBook:
 
     def _unknown_sentence(self, model: str) -> str:
         known = sorted({*self._history, *self._aliases})
-        near = difflib.get_close_matches(model, known, n=3, cutoff=0.4) or known[:3]
+        near = difflib.get_close_matches(model, known, n=3) or known[:3]
         return f"model: “{model[:80]}” has no price, so it cannot be used; the nearest known are {', '.join(near)}."
