@@ -30,8 +30,16 @@ USAGE = {
     "cache_read_input_tokens": 4000,
     "output_tokens": 400,
 }
-MESSAGE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
-           "stop_sequence": None, "content": [{"type": "text", "text": "hello " * 20}], "usage": USAGE}  # fmt: skip
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5",
+    "content": [{"type": "text", "text": "hello " * 20}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": USAGE,
+}
 BODY = {
     "model": "claude-sonnet-4-5",
     "max_tokens": 512,
@@ -211,9 +219,8 @@ async def measure(given: argparse.Namespace) -> None:
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         index = int(len(ours) * share)
         added = (ours[index] - direct[index]) * 1000
-        print(
-            f"added {name}    {added:8.2f} ms at {RATE} req/s ({ours[index] * 1000:.2f} against {direct[index] * 1000:.2f})"
-        )
+        beside = f"{ours[index] * 1000:.2f} against {direct[index] * 1000:.2f}"
+        print(f"added {name}    {added:8.2f} ms at {RATE} req/s ({beside})")
 
 
 if __name__ == "__main__":

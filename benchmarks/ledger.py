@@ -11,9 +11,10 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 FOLDER = Path(tempfile.mkdtemp(prefix="tokenpool-bench-"))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenpool.config.settings")
@@ -38,6 +39,7 @@ from tokenpool.pricing import load  # noqa: E402
 from tokenpool.pricing.bound import Bound  # noqa: E402
 from tokenpool.pricing.cost import rate  # noqa: E402
 
+Result = TypeVar("Result")
 MEMBERS = 1000
 NOW = datetime.now(UTC)
 PRICE = load.standard().price("claude-opus-5-5", NOW.date())
@@ -90,14 +92,14 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)] * 1000
 
 
-def measured(work: Callable[[GroupCommit], object], *, most: int = 256) -> object:
+def measured(work: Callable[[GroupCommit], Awaitable[Result]], *, most: int = 256) -> Result:
     """Run *work* on a fresh connection whose batches have at most *most* operations."""
     store = SqliteStore(FOLDER / "tokenpool.sqlite3")
     commits = ledger_commits(store)
     commits._most = most  # noqa: SLF001 - the floor is the same code with batches of one
 
-    async def run() -> object:
-        return await work(commits)  # type: ignore[misc]
+    async def run() -> Result:
+        return await work(commits)
 
     result = uvloop.run(run())
     store.close()
@@ -113,19 +115,18 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     ratios, grouped, singles = [], [], []
     for _ in range(3):
-        single, _ = measured(lambda c: closed_loop(c, given.requests // 8, given.callers), most=1)  # type: ignore[misc]
-        many, waits = measured(lambda c: closed_loop(c, given.requests, given.callers))  # type: ignore[misc]
+        single, _ = measured(lambda c: closed_loop(c, given.requests // 8, given.callers), most=1)
+        many, waits = measured(lambda c: closed_loop(c, given.requests, given.callers))
         ratios.append(many / single)
         grouped.append(many)
         singles.append(single)
     half = measured(lambda c: open_loop(c, statistics.median(grouped) / 4, 4))
     print(f"one transaction per operation   {statistics.median(singles):9,.0f} ops/s")
     print(f"group commit, {given.callers} callers       {statistics.median(grouped):9,.0f} ops/s")
-    print(
-        f"ratio                           {statistics.median(ratios):9.1f} x (min {min(ratios):.1f}, max {max(ratios):.1f})"
-    )
+    spread = f"min {min(ratios):.1f}, max {max(ratios):.1f}"
+    print(f"ratio                           {statistics.median(ratios):9.1f} x ({spread})")
     print(f"hold at full load               {quantile(waits, 0.5):9.2f} ms p50, {quantile(waits, 0.99):.2f} ms p99")
-    middle, late = quantile(half, 0.5), quantile(half, 0.99)  # type: ignore[arg-type]
+    middle, late = quantile(half, 0.5), quantile(half, 0.99)
     print(f"hold at half load               {middle:9.2f} ms p50, {late:.2f} ms p99")
 
 
