@@ -34,13 +34,17 @@ class Bench:
     organization_id: str = "org_a"
 
     def limit(self, scope: str, basis: str, amount_nano: int | None, **more: object) -> SpendLimit:
-        """Add a standing monthly limit."""
+        """Add a standing monthly limit; its id sorts after the one before, as `caps` sees to."""
+        before = SpendLimit.objects.order_by("-id").values_list("id", flat=True).first() or ""
+        limit_id = ids.new("spl")
+        while limit_id <= before:
+            limit_id = ids.new("spl")
         facts = {"window": "month", "state": "amount" if amount_nano is not None else "unlimited", **more}
         return SpendLimit.objects.create(
             organization_id=self.organization_id,
             scope=scope,
             basis=basis,
-            id=ids.new("spl"),
+            id=limit_id,
             amount_nano=amount_nano,
             set_at=NOW,
             set_by="a test",
