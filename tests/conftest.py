@@ -26,6 +26,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - after the setup
 
+settings.ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # scrypt is slow on purpose
 settings.AUTH_PASSWORD_VALIDATORS = settings.AUTH_PASSWORD_VALIDATORS[:1]  # the list of common ones is large
 

@@ -7,7 +7,7 @@ import pytest
 from builders import aurora
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed
 from tokenpool.organizations import api_keys, members
-from tokenpool.organizations.models import Member, SeatAssignment
+from tokenpool.organizations.models import Member, Person, SeatAssignment
 
 
 def test_an_address_is_a_member_once(database: Path) -> None:
@@ -74,6 +74,21 @@ def test_removal_ends_seat_and_keys_and_keeps_the_row(database: Path) -> None:
         one.seat_type for one in SeatAssignment.objects.filter(member_id=row.id).order_by("-assigned_at", "-id")
     ]
     assert all(key.revoked_at for key in api_keys.of_member(by=found.ada, member_id=row.id))
+
+
+def test_an_admins_password_does_not_open_another_organization(database: Path) -> None:
+    """Chosen by an admin of Aurora, it stops working when Borealis adds the person; one's own goes on."""
+    here, there = aurora(), aurora("Borealis", "borealis.example")
+    members.add(by=here.ada, email="mallory@x.example", name="M", password="chosen by an admin")
+    own = Person.objects.create(id="person_own", email="own@x.example", name="O", created_at="2026-01-01T00:00Z")
+    own.set_password("chosen by themselves")
+    own.save()
+
+    members.add(by=there.ada, email="mallory@x.example", name="M")
+    members.add(by=there.ada, email="own@x.example", name="O")
+
+    assert not Person.objects.get(email="mallory@x.example").has_usable_password()
+    assert Person.objects.get(email="own@x.example").check_password("chosen by themselves")
 
 
 def test_search_finds_by_name_and_address_and_filters(database: Path) -> None:

@@ -3,17 +3,20 @@
 Errors are one line on standard error; exit code 2 is bad input, 1 a verification that failed.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tokenpool.config import environment
-from tokenpool.kernel.errors import InvalidInput, TokenpoolError
+from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 
 app = typer.Typer(
     help="Meter, cap and bill an organization's LLM usage from one shared pool.",
@@ -59,6 +62,22 @@ def write_access(folder: Path, access: dict[str, Any]) -> None:
         json.dump(access, file, indent=2, ensure_ascii=False)
 
 
+@contextmanager
+def running_lock(folder: Path, kind: int) -> Iterator[None]:
+    """Hold the data folder's lock: shared while serving, exclusive to throw the data away.
+
+    Raises:
+        Conflict: somebody serves from this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "running.lock").open("w") as file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(f"A Tokenpool is running on {folder}; stop it first, or use another --data.") from error
+        yield
+
+
 def throw_away(folder: Path) -> None:
     """Remove what a demo made in *folder*, and nothing else."""
     for name in ("tokenpool.sqlite3", "tokenpool.sqlite3-wal", "tokenpool.sqlite3-shm", "access.json"):
@@ -73,7 +92,8 @@ def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None
     for name in ("upstream_url", "upstream_api_key"):
         if not getattr(settings, name):
             raise InvalidInput(f"Set TOKENPOOL_{name.upper()}: without it no model answers.", field=name)
-    listen(host, port)
+    with running_lock(settings.folder, fcntl.LOCK_SH):
+        listen(host, port)
 
 
 def listen(host: str, port: int) -> None:
@@ -126,7 +146,8 @@ def demo(
 ) -> None:
     """Start everything in one process with a simulated provider and an organization that has a past."""
     if fresh:
-        throw_away(data.expanduser())
+        with running_lock(data.expanduser(), fcntl.LOCK_EX):
+            throw_away(data.expanduser())
     url = f"http://127.0.0.1:{port}"
     settings = prepare(
         data, demo="yes", public_url=url, upstream_url=f"{url}/simulated-provider", upstream_api_key="simulated"
@@ -136,7 +157,8 @@ def demo(
     access = begin.demo_organization(settings, traces=traces, quiet=as_json)
     write_access(settings.folder, access)
     typer.echo(json.dumps(access, ensure_ascii=False) if as_json else begin.demo_summary(access, settings.folder))
-    listen("127.0.0.1", port)
+    with running_lock(settings.folder, fcntl.LOCK_SH):
+        listen("127.0.0.1", port)
 
 
 @app.command()

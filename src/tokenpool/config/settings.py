@@ -1,14 +1,16 @@
 """Django's settings, made from the operator's `config.environment`; nothing here is set by hand."""
 
+import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tokenpool.config import environment
 
 ENVIRONMENT = environment.read()
 
 DEBUG = False
-SECRET_KEY = ENVIRONMENT.secret_key or "unset: run `tokenpool init` first"
-ALLOWED_HOSTS = ["*"]  # the address people use is checked by the proxy in front; links are built from PUBLIC_URL
+SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(48)  # a start without a data folder signs for itself
+ALLOWED_HOSTS = [urlsplit(ENVIRONMENT.public_url).hostname or "", *environment.LOOPBACK, "[::1]"]  # mail carries links
 PUBLIC_URL = ENVIRONMENT.public_url
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.public_url]
 DEMO = ENVIRONMENT.demo == "yes"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.signals import password_changed, password_reset, password_set
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import transaction
 from django.dispatch import receiver
@@ -19,6 +20,12 @@ class Adapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's signature
         """Never."""
         return False
+
+
+@receiver([password_changed, password_reset, password_set])
+def note_own_password(user: Person, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
+    """Remember that the person has chosen the password themselves."""
+    Person.objects.filter(id=user.id).update(password_given_by="")
 
 
 @receiver(user_logged_in)

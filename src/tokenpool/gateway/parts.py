@@ -13,6 +13,8 @@ from tokenpool.pricing.book import PriceBook
 
 logger = logging.getLogger("tokenpool.gateway")
 
+CLOSE_SECONDS = 20
+
 
 @dataclass
 class Parts:
@@ -35,8 +37,8 @@ class Parts:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of the provider."""
-        while self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=CLOSE_SECONDS)  # what takes longer is resolved from its evidence
         await self.commits.settle_down()
         await self.upstream.close()
 

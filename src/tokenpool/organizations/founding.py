@@ -58,7 +58,9 @@ def found(
             id=ids.new("org"), name=name, plan_id=plan.id, currency=currency, created_at=clock.now()
         )
         Gate.objects.create(organization_id=organization.id)
-        person = person_for(email=owner_email, name=owner_name, password=owner_password, field="owner")
+        person = person_for(
+            email=owner_email, name=owner_name, password=owner_password, field="owner", organization_id=organization.id
+        )
         owner = Member.objects.create(
             organization_id=organization.id, id=ids.new("user"), person_id=person.id, email=person.email,
             name=person.name, role=Role.PRIMARY_OWNER, added_at=clock.now(),
@@ -70,8 +72,11 @@ def found(
     return organization, owner
 
 
-def person_for(*, email: str, name: str, password: str | None, field: str) -> Person:
+def person_for(*, email: str, name: str, password: str | None, field: str, organization_id: str) -> Person:
     """Return the person with this e-mail, creating it when new; a known person keeps name and password.
+
+    A password that another organization's admin has chosen, and that the person has not changed
+    since, stops working here: it would let that admin into this organization.
 
     Raises:
         InvalidInput: *field*_email or *field*_password, with the remedy.
@@ -85,13 +90,24 @@ def person_for(*, email: str, name: str, password: str | None, field: str) -> Pe
         ) from error
     known = Person.objects.filter(email=email).first()
     if known:
+        if known.password_given_by not in ("", organization_id):
+            known.set_unusable_password()
+            known.password_given_by = ""
+            known.save(update_fields=["password", "password_given_by"])
         return known
-    person = Person(id=ids.new("person"), email=email, name=checked_name(f"{field}_name", name), created_at=clock.now())
+    # Letters and digits alone: the links of a password reset carry this id.
+    person = Person(
+        id=ids.new("person").replace("_", ""),
+        email=email,
+        name=checked_name(f"{field}_name", name),
+        created_at=clock.now(),
+    )
     if password is None:
         person.set_unusable_password()
     else:
         check_password_strength(password, person, field=f"{field}_password")
         person.set_password(password)
+        person.password_given_by = organization_id
     person.save(force_insert=True)
     return person
 

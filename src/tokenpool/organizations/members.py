@@ -41,7 +41,9 @@ def add(
         raise InvalidInput("cost_center: at most 80 characters.", field="cost_center")
     with transaction.atomic():
         Gate.objects.select_for_update().get(organization_id=by.organization_id)
-        person = person_for(email=email, name=name, password=password, field="member")
+        person = person_for(
+            email=email, name=name, password=password, field="member", organization_id=by.organization_id
+        )
         if _present(by).filter(email=person.email).exists():
             raise Conflict(f"email: {person.email} is a member already.", field="email")
         member = Member.objects.create(

@@ -22,6 +22,7 @@ class Person(AbstractBaseUser):
     name = models.CharField(max_length=120)
     language = models.CharField(max_length=5, blank=True)  # empty: the browser's
     theme = models.CharField(max_length=5, blank=True)  # light, dark; empty: the system's
+    password_given_by = models.CharField(max_length=40, default="", blank=True)  # organization whose admin chose it
     is_active = models.BooleanField(default=True)
     is_operator = models.BooleanField(default=False)
     created_at = models.DateTimeField()
