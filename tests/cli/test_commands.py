@@ -1,5 +1,6 @@
 """The commands, run as an operator runs them."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -81,3 +82,14 @@ def test_a_weak_password_begins_nothing(tmp_path: Path) -> None:
 
     assert (2, True) == (done.returncode, "owner_password" in done.stderr)
     assert not (tmp_path / "data" / "access.json").exists()
+
+
+def test_a_folder_that_is_served_from_is_not_thrown_away(tmp_path: Path) -> None:
+    """`--fresh` waits for nobody and removes nothing."""
+    (tmp_path / "tokenpool.sqlite3").write_text("somebody's data")
+    with (tmp_path / "running.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        done = tokenpool("demo", "--fresh", "--data", str(tmp_path))
+
+    assert (2, True) == (done.returncode, "A Tokenpool is running on" in done.stderr)
+    assert "somebody's data" == (tmp_path / "tokenpool.sqlite3").read_text()

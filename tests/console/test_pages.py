@@ -1,10 +1,12 @@
 """The pages: every one for every role, forms that change one thing, errors that change nothing."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.core import mail
+from django.test import Client, override_settings
 
 from builders import DOLLAR, Aurora, aurora
 from tokenpool.audit.models import AuditEvent
@@ -260,3 +262,27 @@ def test_nobody_signs_up(org: Aurora) -> None:
     Client().post("/accounts/signup/", {"email": "new@x.example", "password1": "quiet exact fast 26"})
 
     assert not Person.objects.filter(email="new@x.example").exists()
+
+
+def test_a_password_is_chosen_through_the_mail_and_is_then_ones_own(org: Aurora) -> None:
+    """Link, new password, sign-in; no admin knows it any more."""
+    with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
+        mail.outbox = []
+        client = Client()
+        client.post("/accounts/password/reset/", {"email": "farid@aurora.example"})
+        link = re.search(r"https?://[^/]+(/\S+)", mail.outbox[0].body)
+        assert link is not None
+        form = client.get(link[1])
+        client.post(form["location"], {"password1": "my very own words", "password2": "my very own words"})
+
+    person = Person.objects.get(email="farid@aurora.example")
+    assert ("", True) == (person.password_given_by, person.check_password("my very own words"))
+
+
+def test_mail_never_carries_a_strangers_host(org: Aurora) -> None:
+    """A forged Host header gets nothing."""
+    answer = Client().post(
+        "/accounts/password/reset/", {"email": "farid@aurora.example"}, headers={"host": "evil.example"}
+    )
+
+    assert 400 == answer.status_code

@@ -11,8 +11,8 @@ from tokenpool.config import wiring
 from tokenpool.config.environment import Environment
 from tokenpool.demo import people, seed
 from tokenpool.kernel.errors import Conflict, InvalidInput
-from tokenpool.organizations import api_keys, founding
-from tokenpool.organizations.models import Member, Organization, SeatType
+from tokenpool.organizations import api_keys, founding, seats
+from tokenpool.organizations.models import Member, Organization
 from tokenpool.organizations.roles import Principal, system
 from tokenpool.pricing import load
 
@@ -100,8 +100,8 @@ def _access(settings: Environment, by: Principal, *, owner: dict[str, str], memb
 
 
 def _with_key(by: Principal, member: Member) -> Access:
-    plan = SeatType.objects.filter(key=member.seat_type).first()
-    product = "claude_code" if plan and "claude_code" in plan.products else "chat"
+    opened = next(one.products for one in seats.types(by.organization_id) if one.key == member.seat_type)
+    product = "claude_code" if "claude_code" in opened else "chat"
     _, secret = api_keys.mint(by=by, product=product, member_id=member.id, name="Demo")
     return {
         "id": member.id,

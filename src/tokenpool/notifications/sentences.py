@@ -8,7 +8,8 @@ from django.utils.translation import gettext as _
 
 from tokenpool.kernel.display import money_text
 from tokenpool.notifications.models import Notice
-from tokenpool.organizations.models import Member, SeatType
+from tokenpool.organizations import seats
+from tokenpool.organizations.models import Member
 
 
 def subject(notice: Notice) -> str:
@@ -57,8 +58,7 @@ def limit_name(notice: Notice, facts: dict[str, Any]) -> str:
     if scope == "organization":
         name = _("organization, each member") if each else _("organization, all together")
     elif scope.startswith("seat_type:"):
-        seat_type = SeatType.objects.filter(key=scope.partition(":")[2]).first()
-        told = {"seat_type": seat_type.name if seat_type else scope}
+        told = {"seat_type": seats.name_of(notice.organization_id, scope.partition(":")[2])}
         name = _("%(seat_type)s, each member") % told if each else _("%(seat_type)s, all together") % told
     else:
         name = _("own limit")

@@ -15,7 +15,7 @@ from tokenpool.kernel.display import count_text, money_text
 from tokenpool.kernel.money import NANO_PER_CENT, dollars
 from tokenpool.kernel.period import Month
 from tokenpool.limits.models import LastRefusal, SpendLimit
-from tokenpool.organizations.models import SeatType
+from tokenpool.organizations import seats
 
 register = template.Library()
 BAR_WIDTH = 1000
@@ -88,8 +88,7 @@ def limit_name(row: SpendLimit | LastRefusal) -> str:
     if kind == "member":
         return _("Own limit")
     if kind == "seat_type":
-        seat_type = SeatType.objects.filter(key=name).first()
-        told = {"seat_type": seat_type.name if seat_type else name}
+        told = {"seat_type": seats.name_of(row.organization_id, name)}
         return (
             _("%(seat_type)s, all together") % told if row.basis == "pool" else _("%(seat_type)s, each member") % told
         )
