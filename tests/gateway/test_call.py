@@ -90,6 +90,22 @@ def test_clamping_changes_max_tokens_alone() -> None:
     assert (5, 10) == (clamped["max_tokens"], clamped["metadata"]["max_tokens"])
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"max\\u005ftokens": 128000, "model": "m", "metadata": {"max_tokens": 1}}',
+        b'{"metadata": {"max_tokens": 128000}, "max\\u005ftokens": 128000, "model": "m"}',
+        b'{"model": "m", "system": "say \\"max_tokens\\": 7", "max_tokens": 128000}',
+    ],
+)
+def test_no_spelling_of_the_body_keeps_a_larger_output_than_was_held(raw: bytes) -> None:
+    """A look-alike beside an escaped key must not be the one that is lowered."""
+    call = read_call(raw)
+
+    assert 128_000 == call.max_tokens
+    assert 4_096 == json.loads(call.clamped_to(4_096))["max_tokens"]
+
+
 def test_what_claude_code_sends_of_itself_passes() -> None:
     """128,000 tokens, adaptive thinking, context edits, effort, metadata, unknown fields."""
     call = read_call(

@@ -86,9 +86,9 @@ class Call:
     def clamped_to(self, max_tokens: int) -> bytes:
         """Return the body with `max_tokens` lowered and every other byte as it was."""
         body, count = _MAX_TOKENS.subn(lambda found: found.group(1) + str(max_tokens).encode(), self.raw)
-        if count == 1:
+        if count == 1 and json.loads(body)["max_tokens"] == max_tokens:
             return body
-        document = json.loads(self.raw)  # the name stands elsewhere too: replace it by structure, not by text
+        document = json.loads(self.raw)  # the name stands elsewhere, or is escaped: replace it by structure
         document["max_tokens"] = max_tokens
         return json.dumps(document, ensure_ascii=False).encode()
 
