@@ -24,7 +24,7 @@ from tokenpool.pricing.bound import Shape
 
 MOST_OUTPUT = 10_000_000
 MOST_USES = 100
-OVERHEAD_TOKENS = 2_000  # the provider's own instructions around tools and system
+OVERHEAD_TOKENS = 4_000  # the instructions a provider adds of itself around tools, schemas and system
 IMAGE_TOKENS = 5_000  # the documented maximum of one image of the largest size, rounded up
 FLOOR_OUTPUT = 1_024
 _MAX_TOKENS = re.compile(rb'("max_tokens"\s*:\s*)(\d+)')
