@@ -47,6 +47,34 @@ def test_iterations_outside_the_totals_are_parts_of_their_own() -> None:
     ) == reported(usage).parts
 
 
+def test_an_iteration_of_an_unknown_kind_is_counted_by_itself() -> None:
+    """Never free: what nobody has described is assumed to stand outside the totals."""
+    usage = {"output_tokens": 1, "iterations": [{"type": "critic_message", "model": "m", "output_tokens": 9}]}
+
+    assert ((None, TokenCounts(output=1)), ("m", TokenCounts(output=9))) == reported(usage).parts
+
+
+@pytest.mark.parametrize("iterations", [5, "message", {"type": "compaction"}, [7], [{"type": "x"}] * 1_000])
+def test_iterations_that_are_no_list_of_objects_are_an_error(iterations: object) -> None:
+    """A hostile provider ends in an estimate, not in a crash."""
+    with pytest.raises(InvalidInput, match=r"usage\.iterations"):
+        reported({"output_tokens": 1, "iterations": iterations})
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"output_tokens": 10**12, "input_tokens": 1},
+        {"output_tokens": 10**12, "iterations": [{"type": "compaction", "output_tokens": 1}]},
+        {"output_tokens": 1, "server_tool_use": {"web_search_requests": 10**6 + 1}},
+    ],
+)
+def test_sums_that_would_leave_64_bits_are_an_error(usage: dict[str, object]) -> None:
+    """Each count is possible by itself; together they are absurd."""
+    with pytest.raises(InvalidInput, match="usage"):
+        reported(usage)
+
+
 def test_modifiers_are_read_from_the_usage() -> None:
     """What was really used decides, not what was asked for."""
     found = reported({"output_tokens": 1, "speed": "fast", "inference_geo": "us", "service_tier": "batch"})

@@ -4,10 +4,12 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.metering import stream
 from tokenpool.metering.stream import StreamMeter
 
 START = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 1}
@@ -69,6 +71,65 @@ def test_garbage_and_hostile_usage_end_in_no_usage_not_in_a_crash() -> None:
     assert meter.reported() is None
     assert "output_tokens" in meter.hostile
     assert 11 == meter.output_bytes
+
+
+def test_data_over_several_lines_is_one_event() -> None:
+    """The field's standard joins them; a provider behind a formatter writes so."""
+    meter = StreamMeter()
+    lines = json.dumps({"type": "message_start", "message": {"usage": START}}, indent=1).splitlines()
+    meter.feed("".join(f"data: {line}\r\n" for line in lines).encode())
+    before = meter.started
+
+    meter.feed(b"\r\n")
+
+    assert (False, True, 0) == (before, meter.started, meter.output_bytes)
+    assert TokenCounts(12, 2000, 100, 0, 1) == meter.start_input
+
+
+def test_usage_that_more_output_followed_is_not_final() -> None:
+    """A stream that breaks then is estimated; so is one whose last frame tells no usage."""
+    meter = StreamMeter()
+    meter.feed(STREAM[: STREAM.index(b"event: message_stop")])
+    assert meter.reported() is not None
+
+    meter.feed(event("content_block_delta", index=2, delta={"type": "text_delta", "text": "more"}))
+    meter.feed(event("message_delta", delta={"stop_reason": "end_turn"}))
+
+    assert meter.reported() is None
+
+
+def test_hostile_nesting_is_garbage() -> None:
+    """It neither crashes the relay nor is it free."""
+    meter = StreamMeter()
+    meter.feed(b"data:" + b"[" * 100_000 + b"\n\n")
+
+    assert 100_000 == meter.output_bytes
+
+
+def test_an_endless_line_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the rest of it after the limit; the next event is read as ever."""
+    monkeypatch.setattr(stream, "MOST_BUFFERED", 1_000)
+    meter = StreamMeter()
+    for _ in range(50):
+        meter.feed(b"data: " + b"x" * 94)
+        assert len(meter._rest) <= 1_000
+    meter.feed(b"data: end\n\n" + STREAM)
+
+    assert 50 * 100 + len("data: end") + 18 == meter.output_bytes
+    assert meter.reported() is not None
+
+
+def test_an_event_of_endless_lines_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit holds for the lines of one event together."""
+    monkeypatch.setattr(stream, "MOST_BUFFERED", 1_000)
+    meter = StreamMeter()
+    for _ in range(50):
+        meter.feed(b"data:" + b"x" * 99 + b"\n")
+        assert len(meter._data) <= 1_000
+    meter.feed(b"\n" + STREAM)
+
+    assert 50 * 99 <= meter.output_bytes - 18 <= 50 * 100
+    assert meter.reported() is not None
 
 
 def test_an_error_event_is_kept() -> None:

@@ -45,6 +45,14 @@ def test_an_unknown_model_is_refused_with_the_nearest_names() -> None:
         BOOK.price("claude-opus-55", date(2026, 11, 24))
 
 
+def test_a_very_long_name_is_refused_shortly() -> None:
+    """The sentence repeats eighty characters of it at most."""
+    with pytest.raises(UnknownModel) as refused:
+        BOOK.price("claude-" + "x" * 1_000_000, date(2026, 11, 24))
+
+    assert len(refused.value.message) < 300
+
+
 def test_a_model_has_no_price_before_its_first_day() -> None:
     """Usage of the day before cannot be priced."""
     with pytest.raises(UnknownModel, match="before 2026-11-09"):

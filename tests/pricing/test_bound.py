@@ -9,41 +9,44 @@ from hypothesis import strategies as st
 from tokenpool.kernel.errors import Unbounded
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.pricing import load
+from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound, Shape, largest_cost
 from tokenpool.pricing.cost import rate
 
 DAY = date(2026, 11, 24)
 BOOK = load.standard()
-MODELS = [price.model for price in BOOK.models(DAY)]
+VERSIONS = [price for model in BOOK.models(DAY) for price in BOOK.history(model.model)]
 
 
 @st.composite
-def usages(draw: st.DrawFn) -> tuple[str, Shape, TokenCounts]:
-    """Draw a model, a shape, and a usage that lies within it."""
-    model = draw(st.sampled_from(MODELS))
-    price = BOOK.price(model, DAY)
-    parts = draw(st.lists(st.integers(0, 300_000), min_size=4, max_size=4))
+def usages(draw: st.DrawFn) -> tuple[ModelPrice, Shape, TokenCounts]:
+    """Draw a version of a price, a shape, and a usage that lies within it; often at the edge of a band."""
+    price = draw(st.sampled_from(VERSIONS))
+    edge = st.sampled_from([0, 99_999, 100_000, 100_001, 199_999, 200_000, 200_001])
+    parts = draw(st.lists(st.integers(0, 300_000) | edge, min_size=4, max_size=4))
     cache_5m, cache_1h = draw(st.booleans()), draw(st.booleans())
     reads, writes_5m, writes_1h = parts[1], parts[2], parts[3]
     if not (cache_5m or cache_1h):
         reads = writes_5m = 0
-    counts = TokenCounts(parts[0], reads, writes_5m, writes_1h if cache_1h else 0, draw(st.integers(0, 128_000)))
+    searches = draw(st.integers(0, 20))
+    output = draw(st.integers(0, 128_000))
+    counts = TokenCounts(parts[0], reads, writes_5m, writes_1h if cache_1h else 0, output, searches)
     shape = Shape(
-        input_tokens=counts.prompt + draw(st.integers(0, 50_000)),
+        input_tokens=counts.prompt + draw(st.just(0) | st.integers(0, 50_000)),
         max_output=counts.output + draw(st.integers(0, 1_000)),
         cache_5m=cache_5m,
         cache_1h=cache_1h,
         us_only=price.us_factor is not None and draw(st.booleans()),
         fast=price.fast is not None and draw(st.booleans()),
+        web_searches=searches,
     )
-    return model, shape, counts
+    return price, shape, counts
 
 
 @given(usages())
-def test_no_usage_within_the_shape_costs_more_than_the_bound(drawn: tuple[str, Shape, TokenCounts]) -> None:
-    """Bands, cache classes, factors, and the provider falling back from fast mode."""
-    model, shape, counts = drawn
-    price = BOOK.price(model, DAY)
+def test_no_usage_within_the_shape_costs_more_than_the_bound(drawn: tuple[ModelPrice, Shape, TokenCounts]) -> None:
+    """Bands, cache classes, factors, searches, and the provider falling back from fast mode."""
+    price, shape, counts = drawn
 
     bound = largest_cost(shape, price).amount()
 

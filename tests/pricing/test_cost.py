@@ -62,6 +62,17 @@ def test_more_tokens_never_cost_less(amounts: list[int], which: int, more: int) 
     assert rate(TokenCounts(*amounts), price).total <= rate(TokenCounts(*larger), price).total
 
 
+def test_halves_go_up_once_and_the_parts_add_up() -> None:
+    """Haiku 5.5, batch and US-only: 5.5 + 68.75 nano-dollars are 74.25, and its parts are 5 and 69."""
+    price = BOOK.price("claude-haiku-5-5", date(2026, 11, 1))
+
+    half = rate(TokenCounts(cache_read=1), price, batch=True, us_only=True)
+    both = rate(TokenCounts(cache_read=1, cache_write_5m=1), price, batch=True, us_only=True)
+
+    assert 6 == half.total
+    assert (5, 69, 74) == (both.cache_read, both.cache_write_5m, both.total)
+
+
 def test_a_second_search_costs_a_cent_more() -> None:
     """Searches stand beside the tokens, without any factor."""
     price = BOOK.price("claude-opus-5", date(2026, 8, 1))

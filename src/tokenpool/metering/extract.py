@@ -2,7 +2,8 @@
 
 Traps that cost others money, each a test: `message_delta.usage` is cumulative; `cache_creation` may
 be null (then every write is a 5-minute write); `usage.iterations` entries other than `message` are
-not in the top-level totals and may carry another model.
+not in the top-level totals and may carry another model. Of a kind that nobody has described yet the
+same is assumed: counted by itself, never for free.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,11 @@ from typing import Any
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.tokens import TokenCounts
 
-MOST_TOKENS = 10**12
+MOST_TOKENS = 10**12  # of all parts together, so that no sum of them can leave 64 bits
+MOST_SEARCHES = 10**6
+MOST_PARTS = 1_000
 BYTES_PER_TOKEN = 3  # an estimate that errs upwards: English has four bytes a token, code three
 TOKENS_UNDER_WAY = 50
-_SEPARATE_ITERATIONS = ("compaction", "advisor_message", "fallback_message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,33 @@ def reported(usage: Mapping[str, Any]) -> Reported:
     """Return what one usage object says.
 
     Raises:
-        InvalidInput: a count that is negative, no whole number, or absurd.
+        InvalidInput: a count that is negative, no whole number, or absurd; iterations that are no list of objects.
     """
-    parts: list[tuple[str | None, TokenCounts]] = [(None, counts_of(usage))]
-    for entry in usage.get("iterations") or ():
-        if not isinstance(entry, Mapping):
-            raise InvalidInput("usage.iterations: an entry is not an object.", field="usage.iterations")
-        if entry.get("type") in _SEPARATE_ITERATIONS:
-            model = entry.get("model")
-            parts.append((model if isinstance(model, str) else None, counts_of(entry)))
+    parts = ((None, counts_of(usage)), *_separate(usage.get("iterations")))
+    if sum(counts.prompt + counts.output for _, counts in parts) > MOST_TOKENS:
+        raise InvalidInput("usage: more than 10^12 tokens in one answer.", field="usage")
     return Reported(
-        tuple(parts),
+        parts,
         us_only=usage.get("inference_geo") == "us",
         fast=usage.get("speed") == "fast",
         batch=usage.get("service_tier") == "batch",
     )
+
+
+def _separate(iterations: object) -> list[tuple[str | None, TokenCounts]]:
+    """Return the parts that the top-level totals leave out: every iteration but those of type `message`."""
+    if iterations is None:
+        return []
+    if not isinstance(iterations, list) or not all(isinstance(entry, Mapping) for entry in iterations):
+        raise InvalidInput("usage.iterations: must be a list of objects.", field="usage.iterations")
+    separate = [entry for entry in iterations if entry.get("type") != "message"]
+    if len(separate) >= MOST_PARTS:
+        raise InvalidInput(f"usage.iterations: more than {MOST_PARTS} parts.", field="usage.iterations")
+    models = [entry.get("model") for entry in separate]
+    return [
+        (model if isinstance(model, str) else None, counts_of(entry))
+        for model, entry in zip(models, separate, strict=True)
+    ]
 
 
 def counts_of(usage: Mapping[str, Any]) -> TokenCounts:
@@ -78,7 +92,7 @@ def counts_of(usage: Mapping[str, Any]) -> TokenCounts:
         cache_write_5m=write_5m + max(0, written - write_5m - write_1h),
         cache_write_1h=write_1h,
         output=_count(usage, "output_tokens"),
-        web_search_requests=_count(tools, "web_search_requests") if isinstance(tools, Mapping) else 0,
+        web_search_requests=_count(tools, "web_search_requests", MOST_SEARCHES) if isinstance(tools, Mapping) else 0,
     )
 
 
@@ -96,10 +110,10 @@ def estimate(start: TokenCounts | None, output_bytes: int, *, input_bound: int, 
     )
 
 
-def _count(usage: Mapping[str, Any], name: str) -> int:
+def _count(usage: Mapping[str, Any], name: str, most: int = MOST_TOKENS) -> int:
     value = usage.get(name)
     if value is None:
         return 0
-    if type(value) is not int or not 0 <= value <= MOST_TOKENS:
-        raise InvalidInput(f"usage.{name}: must be a whole number from 0 to 10^12.", field=f"usage.{name}")
+    if type(value) is not int or not 0 <= value <= most:
+        raise InvalidInput(f"usage.{name}: must be a whole number from 0 to {most:,}.", field=f"usage.{name}")
     return value

@@ -1,6 +1,9 @@
 """Reading usage out of a passing event stream: a copy of the bytes comes by, nothing is held back.
 
-Tolerates any split of chunks, CRLF, comments, pings, unknown events, repeated and missing ones.
+Tolerates any split of chunks, CRLF, comments, pings, unknown events, repeated and missing ones, and data
+over several lines. A data line that is JSON by itself acts at once, so that the end of a message is known
+before the client can act on it. What a hostile upstream sends is counted, never kept beyond a limit and
+never copied twice. A lone CR does not end a line: no provider writes it.
 """
 
 import json
@@ -10,7 +13,7 @@ from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.metering.extract import Reported, counts_of, reported
 
-MOST_BUFFERED = 16 * 2**20  # a longer line is counted as output and dropped
+MOST_BUFFERED = 16 * 2**20  # a longer line or event is counted as output and dropped
 
 
 class StreamMeter:
@@ -24,19 +27,22 @@ class StreamMeter:
         self.error: dict[str, Any] | None = None
         self.hostile = ""  # why the usage could not be believed, if so
         self._usage: dict[str, Any] = {}
-        self._final = False
-        self._rest = b""
+        self._final = False  # the usage covers everything that has come so far
+        self._rest = bytearray()  # the line that has not ended yet; grows in place
+        self._dropping = False  # that line is too long: the rest of it is only counted
+        self._data = bytearray()  # an event's data lines so far, when the first is not JSON by itself
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > MOST_BUFFERED:
-            self.output_bytes += len(self._rest)
-            self._rest = b""
-        for line in lines:
-            if line.startswith(b"data:"):
-                self._event(line[5:])
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            self._line(self._whole(part))
+        if self._dropping or len(self._rest) + len(rest) > MOST_BUFFERED:
+            self.output_bytes += len(self._rest) + len(rest)
+            self._rest.clear()
+            self._dropping = True
+        else:
+            self._rest += rest
 
     def reported(self) -> Reported | None:
         """Return the final usage, or None when the stream has not told it (or told nonsense)."""
@@ -48,12 +54,41 @@ class StreamMeter:
             self.hostile = error.message
             return None
 
-    def _event(self, data: bytes) -> None:
-        try:
-            event = json.loads(data)
-        except ValueError:
-            self.output_bytes += len(data)  # garbage came in place of something: count it, never for free
-            return
+    def _whole(self, part: bytes) -> bytes:
+        """Return the line that ends with *part*; an empty one in place of what was dropped."""
+        if self._dropping:
+            self.output_bytes += len(part)
+            self._dropping = False
+            return b"data:"
+        if self._rest:
+            part = bytes(self._rest) + part
+            self._rest.clear()
+        return part
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            self._take(line[5:])
+        elif self._data and line in (b"", b"\r"):
+            whole = bytes(self._data)
+            self._data.clear()
+            event = _json(whole)
+            if event is None:
+                self.output_bytes += len(whole)  # garbage came in place of something: count it, never for free
+            else:
+                self._event(event)
+
+    def _take(self, data: bytes) -> None:
+        """Act on a data line that is JSON by itself; else keep it until its event ends."""
+        event = None if self._data else _json(data)
+        if event is not None:
+            self._event(event)
+        elif len(self._data) + len(data) > MOST_BUFFERED:
+            self.output_bytes += len(self._data) + len(data)
+            self._data.clear()
+        else:
+            self._data += b"\n" + data if self._data else data
+
+    def _event(self, event: object) -> None:
         if not isinstance(event, dict):
             return
         match event.get("type"):
@@ -64,7 +99,6 @@ class StreamMeter:
             case "message_start":
                 self._start(event.get("message"))
             case "message_delta":
-                self._final = True
                 self._merge(event.get("usage"))
             case "message_stop":
                 self.finished = True
@@ -75,6 +109,7 @@ class StreamMeter:
         self.started = True
         if isinstance(message, dict):
             self._merge(message.get("usage"))
+        self._final = False  # it tells the input; the output has only begun
         try:
             self.start_input = counts_of(self._usage) if self._usage else None
         except InvalidInput as error:
@@ -84,10 +119,21 @@ class StreamMeter:
         """Take over what a frame says; frames are cumulative, and absent or null fields keep their value."""
         if isinstance(usage, dict):
             self._usage.update({name: value for name, value in usage.items() if value is not None})
+            self._final = usage.get("output_tokens") is not None
 
     def _delta(self, delta: object) -> None:
+        self._final = False  # usage told earlier does not cover this
         if isinstance(delta, dict):
             for name in ("text", "thinking", "partial_json"):
                 text = delta.get(name)
                 if isinstance(text, str):
                     self.output_bytes += len(text.encode("utf-8", "surrogatepass"))
+
+
+def _json(data: bytes) -> object | None:
+    """Return what *data* says, or None when it is not JSON (null says nothing either)."""
+    try:
+        found: object = json.loads(data)
+    except (ValueError, RecursionError):  # hostile nesting is garbage too
+        return None
+    return found

@@ -48,6 +48,7 @@ class ModelPrice:
     provider: str
     grade: str
     note: str = ""
+    until: date | None = None  # the last day of a price that ends
 
     def band(self, prompt_tokens: int) -> Rates:
         """Return the rates of a request with this many prompt tokens, cache included."""
@@ -73,7 +74,7 @@ class PriceBook:
         """Return the price of *model* on *day* (UTC). Retired models stay rateable.
 
         Raises:
-            UnknownModel: no such model, or none yet on that day; names the nearest known ones.
+            UnknownModel: no such model (names the nearest known ones), or no price on that day.
         """
         history = self._history.get(self._aliases.get(model, model))
         if history is None:
@@ -82,7 +83,10 @@ class PriceBook:
         if position == 0:
             first = history[0].effective_from.isoformat()
             raise UnknownModel(f"model: “{model}” has no price before {first}.", field="model")
-        return history[position - 1]
+        found = history[position - 1]
+        if found.until is not None and found.until < day:
+            raise UnknownModel(f"model: “{model}” has no price after {found.until.isoformat()}.", field="model")
+        return found
 
     def by_version(self, version: str) -> ModelPrice:
         """Return the price that an event was pinned to.
@@ -97,7 +101,8 @@ class PriceBook:
 
     def models(self, day: date) -> list[ModelPrice]:
         """Return every model's price on *day*, newest model first."""
-        found = [self.price(model, day) for model, rows in self._history.items() if rows[0].effective_from <= day]
+        started = [[price for price in rows if price.effective_from <= day][-1:] for rows in self._history.values()]
+        found = [price for latest in started for price in latest if price.until is None or day <= price.until]
         first = {price.model: self._history[price.model][0].effective_from for price in found}
         return sorted(found, key=lambda price: (-first[price.model].toordinal(), price.model))
 
@@ -114,5 +119,5 @@ class PriceBook:
 
     def _unknown_sentence(self, model: str) -> str:
         known = sorted({*self._history, *self._aliases})
-        near = difflib.get_close_matches(model, known, n=3) or known[:3]
+        near = difflib.get_close_matches(model[:80], known, n=3) or known[:3]
         return f"model: “{model[:80]}” has no price, so it cannot be used; the nearest known are {', '.join(near)}."
