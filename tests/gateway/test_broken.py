@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tokenpool.gateway import journal
 from tokenpool.kernel import clock
@@ -120,6 +121,21 @@ async def test_hostile_or_missing_usage_is_never_free(gate: Gate, usage: object)
     else:
         assert ("estimated no_usage", True) == (event.flags, event.cost_nano > 0)
     assert (event.cost_nano, 0) == gate.account()
+
+
+@pytest.mark.parametrize("text", ["{not json", "[" * 100_000])
+async def test_an_answer_that_is_no_json_still_ends_its_hold(gate: Gate, text: str) -> None:
+    """Malformed, or nested beyond reading: bounds, flagged, nothing held for ever."""
+
+    async def script(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, content_type="application/json")
+
+    gate.provider.script = script
+
+    answer = await gate.post()
+
+    assert (200, "estimated no_usage") == (answer.status, UsageEvent.objects.get().flags)
+    assert ("settled", 0) == (Hold.objects.get().state, gate.account()[1])
 
 
 async def test_hostile_usage_in_a_stream_is_an_estimate(gate: Gate) -> None:

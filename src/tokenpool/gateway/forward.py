@@ -98,9 +98,7 @@ async def relay_whole(answer: aiohttp.ClientResponse, attempt: Attempt, headers:
     try:
         message = json.loads(body)
         reported = usage_from_message(message) if isinstance(message, dict) else None
-    except InvalidInput:
-        reported = None
-    except ValueError:
+    except (InvalidInput, ValueError, RecursionError):  # nonsense from the provider is settled like no usage
         reported = None
     if reported is None:
         await attempt.settle_estimate(None, len(body), "no_usage")
