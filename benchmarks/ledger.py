@@ -99,11 +99,12 @@ def measured(work: Callable[[GroupCommit], Awaitable[Result]], *, most: int = 25
     commits._most = most  # noqa: SLF001 - the floor is the same code with batches of one
 
     async def run() -> Result:
-        return await work(commits)
+        try:
+            return await work(commits)
+        finally:
+            await store.close()
 
-    result = uvloop.run(run())
-    store.close()
-    return result
+    return uvloop.run(run())
 
 
 def main() -> None:

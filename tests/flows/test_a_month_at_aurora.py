@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,11 +34,11 @@ TRACES = Path(__file__).parents[3] / "shared" / "data" / "traces"
 def seeded(database: Path) -> Iterator[seed.Seeded]:
     """Return the demo's organization with a small past, at noon of 24 November 2026."""
 
-    @contextmanager
-    def open_ledger() -> Iterator[GroupCommit]:
+    @asynccontextmanager
+    async def open_ledger() -> AsyncIterator[GroupCommit]:
         store = SqliteStore(database)
         yield ledger_commits(store)
-        store.close()
+        await store.close()
 
     with clock.standing_at(NOW):
         yield seed.seed(

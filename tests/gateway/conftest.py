@@ -160,7 +160,7 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
         yield Gate(url, org, provider, parts, session, org.key(org.elena, "claude_code"))
     await parts.close()
     await runner.cleanup()
-    store.close()
+    await store.close()
 
 
 def _provider_app(provider: Provider) -> web.Application:

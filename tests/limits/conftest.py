@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stores import store_of
 from tokenpool.kernel import ids
-from tokenpool.kernel.group_commit import GroupCommit
-from tokenpool.kernel.sqlite import SqliteStore
+from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import ledger
 from tokenpool.limits.models import Account, Hold, SpendLimit
@@ -30,7 +30,7 @@ class Bench:
     """What a ledger test works with."""
 
     commits: GroupCommit
-    store: SqliteStore
+    store: Store
     organization_id: str = "org_a"
 
     def limit(self, scope: str, basis: str, amount_nano: int | None, **more: object) -> SpendLimit:
@@ -83,13 +83,19 @@ def settle(hold_id: str, output: int) -> Settle:
 
 
 @pytest.fixture
-async def bench(database: Path) -> AsyncIterator[Bench]:
+def database(either_database: Path | str) -> Path | str:
+    """Run every test of this room on SQLite and on PostgreSQL."""
+    return either_database
+
+
+@pytest.fixture
+async def bench(database: Path | str) -> AsyncIterator[Bench]:
     """Return a ledger over a fresh database with the gates of two organizations."""
     for organization_id in ("org_a", "org_b"):
         Gate.objects.create(organization_id=organization_id, version=7)
-    store = SqliteStore(database)
+    store = store_of(database)
     yield Bench(GroupCommit(store, ledger.transaction), store)
-    store.close()
+    await store.close()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ async def test_each_fires_once_and_a_changed_limit_again(database: Path) -> None
         await store.run(lambda spent=spent: write(moved(spent)))
     told = [(json.loads(n.facts)["percent"], n.silent) for n in Notice.objects.order_by("key")]
     await store.run(lambda: write(moved(96, limit_id="spl_2")))
-    store.close()
+    await store.close()
 
     assert [(75, False), (90, False)] == told
     assert 4 == Notice.objects.count()

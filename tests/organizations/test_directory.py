@@ -18,7 +18,7 @@ async def directory(database: Path) -> AsyncIterator[Directory]:
     """Return a directory over the test's database."""
     store = SqliteStore(database)
     yield Directory(store)
-    store.close()
+    await store.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tokenpool.kernel.errors import InvalidInput
 
 PREFIX = "TOKENPOOL_"
 DEFAULT_DATA = ".tokenpool"
-SECRETS = ("secret_key", "upstream_api_key", "smtp_password")
+SECRETS = ("secret_key", "upstream_api_key", "smtp_password", "database_url")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -25,7 +25,7 @@ class Environment:
     """Every setting, with its default. The names in the environment are these in capitals."""
 
     data: str = DEFAULT_DATA  # the folder of everything a single machine needs
-    database_url: str = ""  # empty: SQLite in the data folder
+    database_url: str = ""  # postgresql://user:password@host/database; empty: SQLite in the data folder
     secret_key: str = ""  # empty: DATA/secret_key, made by `tokenpool init`
     public_url: str = "http://127.0.0.1:8787"  # what people and clients open
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
@@ -62,9 +62,9 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     settings = Environment(**merged)
     for name in ("upstream_url", "public_url"):
         check_url(name, getattr(settings, name))
-    if settings.database_url:
+    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise InvalidInput(
-            "database_url: this release stores in SQLite only; leave TOKENPOOL_DATABASE_URL unset.",
+            "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
     if not settings.smtp_port.isdecimal():

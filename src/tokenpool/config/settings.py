@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tokenpool.config import environment
+from tokenpool.config import database, environment
 
 ENVIRONMENT = environment.read()
 
@@ -63,17 +63,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(ENVIRONMENT.database_path),
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "pragma journal_mode=wal; pragma synchronous=full;",
-        },
-    }
-}
+DATABASES = {"default": database.django_settings(ENVIRONMENT)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "organizations.Person"

@@ -6,12 +6,13 @@ commit together without importing each other.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from asgiref.sync import sync_to_async
 
+from tokenpool.config.database import open_store
 from tokenpool.config.environment import Environment
 from tokenpool.gateway import journal
 from tokenpool.gateway.parts import Parts
@@ -19,7 +20,6 @@ from tokenpool.gateway.upstream import Upstream
 from tokenpool.invoicing import close
 from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import GroupCommit, Store
-from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits import ledger
 from tokenpool.notifications import thresholds
 from tokenpool.notifications.outbox import Courier
@@ -38,19 +38,19 @@ def ledger_commits(store: Store) -> GroupCommit:
     return GroupCommit(store, partial(ledger.transaction, also=thresholds.writes))
 
 
-@contextmanager
-def ledger_of(environment: Environment) -> Iterator[GroupCommit]:
-    """Open the ledger for a command; it closes its connection at the end."""
-    store = SqliteStore(environment.database_path)
+@asynccontextmanager
+async def ledger_of(environment: Environment) -> AsyncIterator[GroupCommit]:
+    """Open the ledger for a command; it closes its connections at the end."""
+    store = open_store(environment)
     try:
         yield ledger_commits(store)
     finally:
-        store.close()
+        await store.close()
 
 
 def gateway_parts(environment: Environment) -> Parts:
     """Build what the gateway works with from the operator's settings."""
-    store = SqliteStore(environment.database_path)
+    store = open_store(environment)
     return Parts(
         store=store,
         commits=ledger_commits(store),
@@ -70,6 +70,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         (_close_due_months, CLOSER_SECONDS),
     ]
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(parts.store.close)
         stack.push_async_callback(parts.close)
         for job, seconds in jobs:
             task = asyncio.create_task(_repeat(job, seconds))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle
@@ -56,7 +56,7 @@ class Seeded:
 
 def seed(
     *,
-    open_ledger: Callable[[], AbstractContextManager[GroupCommit]],
+    open_ledger: Callable[[], AbstractAsyncContextManager[GroupCommit]],
     book: PriceBook,
     owner_password: str,
     recorded: Path | None = None,
@@ -80,7 +80,7 @@ def seed(
     planned = _plan(organization.id, first.start, now - timedelta(minutes=2), requests, recorded, book)
 
     async def happen() -> int:
-        with open_ledger() as commits:
+        async with open_ledger() as commits:
             return await replay(commits, organization.id, book, planned, progress=progress)
 
     passed = asyncio.run(happen())

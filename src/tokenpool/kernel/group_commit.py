@@ -17,10 +17,17 @@ Row = tuple[Any, ...]
 
 
 class Statement(NamedTuple):
-    """One SQL text (`?` marks parameters) and its rows of parameters; many rows run in bulk."""
+    """One SQL text for every database and its rows of parameters.
+
+    `?` marks a parameter, `in (?*)` one that is a list. *types* are the PostgreSQL types of the
+    parameters of an `insert … values (?, …)`, which then takes any number of rows at once. *locks*
+    marks a query whose rows stay locked to the end of the transaction.
+    """
 
     sql: str
     rows: Sequence[Row]
+    types: tuple[str, ...] = ()
+    locks: bool = False
 
 
 Transaction = Generator[list[Statement], list[list[Row]], Answer]
@@ -36,6 +43,10 @@ class Store(Protocol):
 
     async def read(self, sql: str, row: Row = ()) -> list[Row]:
         """Return the rows of one query, outside any transaction."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
         ...
 
 

@@ -6,6 +6,7 @@ holds the write lock, the loop goes on and the transaction starts again a moment
 """
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class SqliteStore:
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._connection.executescript(PRAGMAS)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
@@ -80,6 +81,10 @@ class SqliteStore:
             return answer
 
     def _execute(self, statement: Statement) -> list[Row]:
+        if "?*" in statement.sql:
+            sql = statement.sql.replace("in (?*)", "in (select value from json_each(?))")
+            row = [json.dumps(value) if isinstance(value, list) else value for value in statement.rows[0]]
+            return self._connection.execute(sql, row).fetchall()
         if len(statement.rows) == 1:
             return self._connection.execute(statement.sql, statement.rows[0]).fetchall()
         self._connection.executemany(statement.sql, statement.rows)

@@ -45,10 +45,9 @@ class Batch:
         self.balances: dict[AccountKey, Balance] = {}
         self.caps: dict[str, list[Cap]] = {}
         self.moved: set[AccountKey] = set()
-        self.granted: dict[str, HoldRow] = {}
         self.changed: dict[str, HoldRow] = {}
         self.settled: list[tuple[HoldRow, Settle]] = []
-        self.refused: list[tuple[Refusal, str, int]] = []
+        self.refused: dict[str, tuple[Refusal, str, int]] = {}  # by member: the last one stays
         self.movements: dict[tuple[str, AccountKey], Movement] = {}
 
     def keys_of(self, operations: Sequence[Operation]) -> set[AccountKey]:
@@ -88,7 +87,7 @@ class Batch:
             case Lose():
                 if hold.lease_until_us < clock.timestamp(operation.at):
                     hold.state = "in_doubt"
-        self._note_change(hold)
+        self.changed[hold.id] = hold
         return Done()
 
     def _authorize(self, ask: Authorize) -> Answer:
@@ -107,11 +106,11 @@ class Batch:
                 ask.bound.amount(),
                 verdict.affordable_output,
             )
-            self.refused.append((refusal, ask.model, at_us))
+            self.refused[ask.who.member_id] = (refusal, ask.model, at_us)
             self._note_movement(verdict.binding, ask.who.member_id, at_us, refused=True)
             return refusal
         hold = _granted(ask, verdict)
-        self.holds[hold.id] = self.granted[hold.id] = hold
+        self.holds[hold.id] = self.changed[hold.id] = hold
         self._move(hold, held=verdict.amount_nano)
         worst = fullest(limits)
         clamped = verdict.max_output < ask.bound.max_output
@@ -124,7 +123,7 @@ class Batch:
         self.settled.append((hold, operation))
         for limit in self._limits(hold.who, hold.admitted_at_us):
             self._note_movement(limit, hold.who.member_id, clock.timestamp(operation.settled_at), refused=False)
-        self._note_change(hold)
+        self.changed[hold.id] = hold
         return Done(overrun)
 
     def _end(self, hold: HoldRow, state: str, cost_nano: int, at_us: int, reason: str) -> None:
@@ -156,10 +155,6 @@ class Batch:
         caps = [(cap, scope) for cap, scope in applicable(self.caps, scopes) if cap.window in WINDOWS_IN_USE]
         return apply(caps, self.balances, _window_keys(at_us))
 
-    def _note_change(self, hold: HoldRow) -> None:
-        if hold.id not in self.granted:
-            self.changed[hold.id] = hold
-
     def _note_movement(self, limit: Applied, member_id: str, at_us: int, *, refused: bool) -> None:
         cap, key = limit.cap, (limit.cap.limit_id, limit.account)
         before = self.movements.get(key)
@@ -181,15 +176,13 @@ class Batch:
         organization_id, statements = self.organization_id, []
         if self.moved:
             statements.append(tables.write_accounts(organization_id, {key: self.balances[key] for key in self.moved}))
-        if self.granted:
-            statements.append(tables.insert_holds(organization_id, list(self.granted.values())))
         if self.changed:
-            statements.append(tables.update_holds(organization_id, list(self.changed.values())))
+            statements.append(tables.write_holds(organization_id, list(self.changed.values())))
         if self.settled:
             recorded = [_recorded(hold, operation) for hold, operation in self.settled]
             statements += [record.insert(organization_id, recorded), rollup.add(organization_id, recorded)]
         if self.refused:
-            statements.append(tables.write_refusals(organization_id, self.refused))
+            statements.append(tables.write_refusals(organization_id, self.refused.values()))
         return statements
 
 

@@ -47,13 +47,14 @@ class HoldRow:
 
 def lock_gate(organization_id: str) -> Statement:
     """Read the organization's facts version; on PostgreSQL this row is the lock."""
-    return Statement("select version from organizations_gate where organization_id = ?", [(organization_id,)])
+    sql = "select version from organizations_gate where organization_id = ?"
+    return Statement(sql, [(organization_id,)], locks=True)
 
 
 def read_holds(organization_id: str, hold_ids: Sequence[str]) -> Statement:
     """Read the holds a batch speaks of."""
-    sql = f"select {_HOLD_COLUMNS} from limits_hold where organization_id = ? and id in ({_marks(hold_ids)})"  # noqa: S608
-    return Statement(sql, [(organization_id, *hold_ids)])
+    sql = f"select {_HOLD_COLUMNS} from limits_hold where organization_id = ? and id in (?*)"  # noqa: S608 - our own names
+    return Statement(sql, [(organization_id, list(hold_ids))])
 
 
 def read_accounts(organization_id: str, keys: Iterable[AccountKey]) -> Statement:
@@ -62,22 +63,22 @@ def read_accounts(organization_id: str, keys: Iterable[AccountKey]) -> Statement
     scopes = sorted({scope for scope, _ in ordered})
     windows = sorted({window for _, window in ordered})
     sql = (
-        "select scope, window_key, spent_nano, held_nano from limits_account "  # noqa: S608 - marks only
-        f"where organization_id = ? and scope in ({_marks(scopes)}) and window_key in ({_marks(windows)})"
+        "select scope, window_key, spent_nano, held_nano from limits_account "
+        "where organization_id = ? and scope in (?*) and window_key in (?*)"
     )
-    return Statement(sql, [(organization_id, *scopes, *windows)])
+    return Statement(sql, [(organization_id, scopes, windows)])
 
 
 def read_caps(organization_id: str, scopes: Iterable[str]) -> Statement:
     """Read the standing limits of *scopes*: the newest row of each (scope, basis, window)."""
     ordered = sorted(scopes)
     sql = (
-        'select scope, basis, "window", id, state, amount_nano, exception from limits_spendlimit l '  # noqa: S608 - marks only
-        f"where organization_id = ? and scope in ({_marks(ordered)}) and state <> 'not_set' and not exists ("
+        'select scope, basis, "window", id, state, amount_nano, exception from limits_spendlimit l '
+        "where organization_id = ? and scope in (?*) and state <> 'not_set' and not exists ("
         "select 1 from limits_spendlimit n where n.organization_id = l.organization_id and n.scope = l.scope "
         'and n.basis = l.basis and n."window" = l."window" and n.id > l.id)'
     )
-    return Statement(sql, [(organization_id, *ordered)])
+    return Statement(sql, [(organization_id, ordered)])
 
 
 def caps_from(rows: Iterable[Row]) -> dict[str, list[Cap]]:
@@ -95,17 +96,21 @@ def write_accounts(organization_id: str, balances: Mapping[AccountKey, Balance])
         "insert into limits_account (organization_id, scope, window_key, spent_nano, held_nano) values (?, ?, ?, ?, ?) "
         "on conflict (organization_id, scope, window_key) do update set spent_nano = excluded.spent_nano, "
         "held_nano = excluded.held_nano",
-        [(organization_id, *key, b.spent_nano, b.held_nano) for key, b in sorted(balances.items())],
+        [(organization_id, *key, balances[key].spent_nano, balances[key].held_nano) for key in sorted(balances)],
+        ("text", "text", "text", "bigint", "bigint"),
     )
 
 
-def insert_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
-    """Insert the holds a batch has granted."""
+def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
+    """Write the holds that a batch has granted, changed or ended; who and how much was asked never change."""
     return Statement(
         "insert into limits_hold (organization_id, id, state, member_id, seat_type, product, cost_center, project, "
         "session_id, model, price_version, amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, "
         "evidence, settled_nano, ended_at_us, end_reason) "
-        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "on conflict (organization_id, id) do update set state = excluded.state, amount_nano = excluded.amount_nano, "
+        "lease_until_us = excluded.lease_until_us, evidence = excluded.evidence, settled_nano = excluded.settled_nano, "
+        "ended_at_us = excluded.ended_at_us, end_reason = excluded.end_reason",
         [
             (
                 organization_id,
@@ -131,33 +136,12 @@ def insert_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
             )
             for h in holds
         ],
+        (*("text",) * 11, *("bigint",) * 5, "text", "bigint", "bigint", "text"),
     )
 
 
-def update_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
-    """Write the holds that a batch has changed or ended."""
-    return Statement(
-        "update limits_hold set state = ?, amount_nano = ?, lease_until_us = ?, evidence = ?, settled_nano = ?, "
-        "ended_at_us = ?, end_reason = ? where organization_id = ? and id = ?",
-        [
-            (
-                h.state,
-                h.amount_nano,
-                h.lease_until_us,
-                h.evidence,
-                h.settled_nano,
-                h.ended_at_us,
-                h.end_reason,
-                organization_id,
-                h.id,
-            )
-            for h in holds
-        ],
-    )
-
-
-def write_refusals(organization_id: str, refusals: Sequence[tuple[Refusal, str, int]]) -> Statement:
-    """Remember each member's last refusal; rows of (refusal, model, instant in microseconds)."""
+def write_refusals(organization_id: str, refusals: Iterable[tuple[Refusal, str, int]]) -> Statement:
+    """Remember each member's last refusal; rows of (refusal, model, instant in microseconds), one a member."""
     return Statement(
         "insert into limits_lastrefusal (organization_id, member_id, refused_at_us, limit_id, scope, basis, "
         '"window", limit_nano, spent_nano, held_nano, asked_nano, model) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) '
@@ -182,8 +166,5 @@ def write_refusals(organization_id: str, refusals: Sequence[tuple[Refusal, str, 
             )
             for r, model, at_us in refusals
         ],
+        ("text", "text", "bigint", "text", "text", "text", "text", *("bigint",) * 4, "text"),
     )
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))

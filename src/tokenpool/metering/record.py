@@ -79,6 +79,18 @@ _COLUMNS = (
 )
 _INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
+_TYPES = (
+    *("text",) * 3,
+    "bigint",
+    *("text",) * 8,
+    *("boolean",) * 3,
+    "text",
+    "bigint",
+    "bigint",
+    "text",
+    *("bigint",) * len(AMOUNT_COLUMNS),
+)
+
 
 def event_id(hold_id: str, part: int) -> str:
     """Return the id of a request's event: the hold's twin, with a suffix from the second model on."""
@@ -137,4 +149,4 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
             )
             for part, usage in enumerate(one.parts)
         )
-    return Statement(_INSERT, rows)
+    return Statement(_INSERT, rows, _TYPES)

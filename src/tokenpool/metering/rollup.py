@@ -14,6 +14,8 @@ _UPSERT = (
     + ", ".join(f"{name} = metering_dailyusage.{name} + excluded.{name}" for name in _SUMS)
 )
 
+_TYPES = (*("text",) * len(_KEY), *("bigint",) * len(_SUMS))
+
 
 def add(organization_id: str, settled: Sequence[Recorded]) -> Statement:
     """Add settled requests to their day (of admission, UTC); a request counts once, on its first model."""
@@ -33,4 +35,4 @@ def add(organization_id: str, settled: Sequence[Recorded]) -> Statement:
             sums = (int(part == 0), *amounts(usage))
             cell = cells.get(key)
             cells[key] = list(sums) if cell is None else [a + b for a, b in zip(cell, sums, strict=True)]
-    return Statement(_UPSERT, [(*key, *sums) for key, sums in sorted(cells.items())])
+    return Statement(_UPSERT, [(*key, *sums) for key, sums in sorted(cells.items())], _TYPES)

@@ -14,9 +14,11 @@ from tokenpool.limits.operations import Movement
 PERCENTS = (75, 90, 100)
 KIND = "limit_threshold"
 _INSERT = (
-    "insert into notifications_notice (organization_id, id, key, kind, member_id, facts, silent, created_at_us, "
-    "addressed_at_us) values (?, ?, ?, ?, ?, ?, ?, ?, null) on conflict (organization_id, key) do nothing"
+    "insert into notifications_notice (organization_id, id, key, kind, member_id, facts, silent, created_at_us) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (organization_id, key) do nothing"
 )
+
+_TYPES = ("text", "text", "text", "text", "text", "text", "boolean", "bigint")
 
 
 def reached(movement: Movement) -> list[int]:
@@ -38,7 +40,7 @@ def writes(organization_id: str, movements: Sequence[Movement]) -> list[Statemen
     for movement in movements:
         percents = reached(movement)
         rows.extend(_row(organization_id, movement, percent, loud=percent == percents[-1]) for percent in percents)
-    return [Statement(_INSERT, rows)] if rows else []
+    return [Statement(_INSERT, rows, _TYPES)] if rows else []
 
 
 def _row(organization_id: str, movement: Movement, percent: int, *, loud: bool) -> Row:

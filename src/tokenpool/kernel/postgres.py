@@ -1,0 +1,128 @@
+"""The shared store: PostgreSQL, any number of processes, each step of a transaction one pipelined round trip.
+
+The locked row of the organization is the only guard, so what decides is the same as embedded. The
+commit rides with the last writes: an answer is given only after the server has said it is durable.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.group_commit import Row, Statement, Transaction
+
+Answer = TypeVar("Answer")
+Connection = psycopg.AsyncConnection[Row]
+
+CONNECTIONS = 8
+PATIENCE_SECONDS = 5.0
+
+
+class PostgresStore:
+    """A small pool of connections; organizations commit side by side, one organization in order."""
+
+    def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
+        """*url* is `postgresql://user@host/database`; nothing is opened before the first use."""
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=connections,
+            timeout=PATIENCE_SECONDS,
+            open=False,
+            kwargs={"autocommit": True, "connect_timeout": int(PATIENCE_SECONDS)},
+        )
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def run(self, transaction: Callable[[], Transaction[Answer]]) -> Answer:
+        """Run *transaction* atomically; its rows are on the server's disk when this returns.
+
+        Raises:
+            Unavailable: the server is away or refused the transaction.
+        """
+        await self._open()
+        try:
+            async with self._pool.connection() as connection:
+                return await _perform(connection, transaction())
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise Unavailable(f"The database is away; the same ids may be sent again ({_first(error)}).") from error
+
+    async def read(self, sql: str, row: Row = ()) -> list[Row]:
+        """Return the rows of one query on the last committed state.
+
+        Raises:
+            Unavailable: the server is away.
+        """
+        await self._open()
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(_translated(sql, (), locks=False), row)
+                return await cursor.fetchall()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise Unavailable(f"The database is away ({_first(error)}).") from error
+
+    async def _open(self) -> None:
+        if self._pool.closed:
+            async with self._opening:
+                await self._pool.open()
+
+
+async def _perform(connection: Connection, steps: Transaction[Answer]) -> Answer:
+    """Drive the generator inside one transaction; roll back whatever goes wrong."""
+    try:
+        async with connection.pipeline():
+            await connection.execute("begin")
+            answer = await _drive(connection, steps)
+            await connection.execute("commit")
+    except BaseException:
+        if not connection.closed:
+            await connection.rollback()
+        raise
+    return answer
+
+
+async def _drive(connection: Connection, steps: Transaction[Answer]) -> Answer:
+    try:
+        statements = next(steps)
+        while True:
+            cursors = [await _send(connection, statement) for statement in statements]
+            rows = [await cursor.fetchall() if cursor else [] for cursor in cursors]
+            statements = steps.send(rows)
+    except StopIteration as stop:
+        answer: Answer = stop.value
+        return answer
+
+
+async def _send(connection: Connection, statement: Statement) -> psycopg.AsyncCursor[Row] | None:
+    """Queue *statement*; return the cursor of a query, None for a write (nobody waits for it)."""
+    sql = _translated(statement.sql, statement.types, locks=statement.locks)
+    if statement.types:
+        columns = [list(column) for column in zip(*statement.rows, strict=True)]
+        await connection.execute(sql, columns)
+        return None
+    cursor = None
+    for row in statement.rows:
+        cursor = await connection.execute(sql, row)
+    return cursor if sql.lstrip().startswith("select") else None
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+@lru_cache(maxsize=512)
+def _translated(sql: str, types: tuple[str, ...], *, locks: bool) -> Any:  # noqa: ANN401 - psycopg wants literal strings
+    """Return *sql* in the server's dialect: numbered by position, lists as arrays, rows unnested."""
+    if types:
+        marks = f"values ({', '.join('?' * len(types))})"
+        arrays = ", ".join(f"?::{name}[]" for name in types)
+        sql = sql.replace(marks, f"select * from unnest({arrays})")  # noqa: S608 - marks and our own types
+    sql = sql.replace("in (?*)", "= any(?)").replace("?", "%s")
+    return sql + " for update" if locks else sql
