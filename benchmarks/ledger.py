@@ -64,12 +64,12 @@ async def closed_loop(commits: GroupCommit, requests: int, callers: int) -> tupl
     """Return operations per second of *callers* that ask again as soon as they are answered."""
     waits: list[float] = []
 
-    async def caller(share: int) -> None:
-        for number in range(share):
-            await request(commits, number * callers + share, waits)
+    async def caller(first: int) -> None:
+        for number in range(requests // callers):
+            await request(commits, first * 37 + number * callers, waits)
 
     began = time.perf_counter()
-    await asyncio.gather(*(caller(requests // callers) for _ in range(callers)))
+    await asyncio.gather(*(caller(first) for first in range(callers)))
     return 2 * (requests // callers) * callers / (time.perf_counter() - began), waits
 
 

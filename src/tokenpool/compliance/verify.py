@@ -14,9 +14,11 @@ from tokenpool.audit import chain
 from tokenpool.invoicing.models import Invoice, InvoiceSeries
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import UnknownModel
-from tokenpool.kernel.period import Month
+from tokenpool.kernel.period import Window, keys_at
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits.hierarchy import scopes_of
+from tokenpool.limits.batch import account_keys
+from tokenpool.limits.decide import AccountKey
+from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
@@ -42,11 +44,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What is being checked: an organization, one month of it or all (""), and the book it is rated with."""
+    """What is being checked: an organization, one month of it or all (""), and the book it is rated with.
+
+    `kept` are the days and weeks that have accounts; none when one month is examined (a week may
+    reach into two).
+    """
 
     organization_id: str
     month: str
     book: PriceBook
+    kept: frozenset[str] = frozenset()
 
 
 Check = Callable[[Examined], Iterator[str]]
@@ -58,8 +65,11 @@ def check(*, book: PriceBook, organization_id: str | None = None, month: str = "
     if organization_id is not None:
         organizations = organizations.filter(id=organization_id)
     for organization in organizations:
+        pool = Account.objects.filter(organization_id=organization.id, scope=ORGANIZATION)
+        kept = frozenset() if month else frozenset(pool.values_list("window_key", flat=True))
+        on = Examined(organization.id, month, book, kept)
         for number, (title, examine) in enumerate(CHECKS, start=1):
-            yield Finding(organization.id, number, title, next(examine(Examined(organization.id, month, book)), ""))
+            yield Finding(organization.id, number, title, next(examine(on), ""))
 
 
 def _sums(on: Examined) -> Iterator[str]:
@@ -68,10 +78,10 @@ def _sums(on: Examined) -> Iterator[str]:
     for key in sorted(events.keys() | daily.keys()):
         if events.get(key) != daily.get(key):
             yield f"{' '.join(key)}: events sum to {events.get(key)}, the rollup says {daily.get(key)}"
-    spent: dict[tuple[str, str], int] = {}
-    for (of_month, _day, member_id, seat_type, _model), sums in events.items():
-        for scope in scopes_of(member_id=member_id, seat_type=seat_type):
-            spent[scope, of_month] = spent.get((scope, of_month), 0) + sums[-1]
+    spent: dict[AccountKey, int] = {}
+    for (_month, day, member_id, seat_type, _model), sums in events.items():
+        for key in _account_keys(on, day, member_id, seat_type):
+            spent[key] = spent.get(key, 0) + sums[-1]
     stored = {(row.scope, row.window_key): row.spent_nano for row in _accounts(on)}
     for key in sorted(spent.keys() | stored.keys()):
         if spent.get(key, 0) != stored.get(key, 0):
@@ -82,13 +92,13 @@ def _held(on: Examined) -> Iterator[str]:
     """Held of an account = sum of its open holds."""
     held: dict[tuple[str, str], int] = {}
     for hold in Hold.objects.filter(organization_id=on.organization_id, ended_at_us=None).iterator():
-        of_month = str(Month.of(clock.from_timestamp(hold.admitted_at_us)))
-        for scope in scopes_of(member_id=hold.member_id, seat_type=hold.seat_type):
-            held[scope, of_month] = held.get((scope, of_month), 0) + hold.amount_nano
+        day = keys_at(hold.admitted_at_us)[Window.DAY]
+        if on.month not in ("", day[:7]):
+            continue
+        for key in _account_keys(on, day, hold.member_id, hold.seat_type):
+            held[key] = held.get(key, 0) + hold.amount_nano
     stored = {(row.scope, row.window_key): row.held_nano for row in _accounts(on)}
     for key in sorted(held.keys() | stored.keys()):
-        if on.month and key[1] != on.month:
-            continue
         if held.get(key, 0) != stored.get(key, 0):
             yield f"account {key[0]} {key[1]}: open holds sum to {held.get(key, 0)}, held is {stored.get(key, 0)}"
 
@@ -167,6 +177,12 @@ def _audit(on: Examined) -> Iterator[str]:
     found = chain.verify(on.organization_id)
     if found:
         yield found.reason
+
+
+def _account_keys(on: Examined, day: str, member_id: str, seat_type: str) -> list[AccountKey]:
+    """Return the accounts of a call: of its month, and of those days and weeks whose accounts are kept."""
+    keys = account_keys((member_id, seat_type, day), " ".join(Window))
+    return [key for key in keys if key[1] == day[:7] or key[1] in on.kept]
 
 
 def _accounts(on: Examined) -> Iterator[Account]:

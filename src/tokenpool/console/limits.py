@@ -11,6 +11,7 @@ from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.templatetags.tokenpool import language
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError
 from tokenpool.kernel.money import parse_dollars
+from tokenpool.kernel.period import Window
 from tokenpool.limits import caps, explain, overview
 from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
 from tokenpool.limits.models import SpendLimit
@@ -22,8 +23,9 @@ from tokenpool.organizations.roles import Right
 def index(request: PageRequest) -> HttpResponse:
     """Show every limit that can be set and every one that is."""
     by = request.principal
-    standing = {(row.scope, row.basis): row for row in caps.standing(by.organization_id)}
-    own = [row for row in standing.values() if row.scope.startswith("member:")]
+    rows = caps.standing(by.organization_id)
+    standing = {(row.scope, row.basis, row.window): row for row in rows}
+    own = [row for row in rows if row.scope.startswith("member:")]
     scopes = [(ORGANIZATION, _("Organization"), overview.pool(by=by))]
     scopes += [
         (seat_type_scope(one.seat_type.key), one.seat_type.name, one.balance) for one in overview.seat_types(by=by)
@@ -40,13 +42,14 @@ def index(request: PageRequest) -> HttpResponse:
 @require_POST
 def set_limit(request: PageRequest) -> HttpResponse:
     """Set or remove one limit and answer with the field as it stands now, and an undo."""
-    scope, basis = request.POST.get("scope", ""), request.POST.get("basis", "")
-    before = _standing(request, scope, basis)
-    facts: dict[str, Any] = {"scope": scope, "basis": basis, "row": before, "state": "saved"}
+    scope, basis, window = (request.POST.get(name, "") for name in ("scope", "basis", "window"))
+    window = window or Window.MONTH
+    before = _standing(request, scope, basis, window)
+    facts: dict[str, Any] = {"scope": scope, "basis": basis, "window": window, "row": before, "state": "saved"}
     status = 200
     try:
-        _apply(request, scope, basis, before)
-        facts["row"] = _standing(request, scope, basis)
+        _apply(request, scope, basis, window, before)
+        facts["row"] = _standing(request, scope, basis, window)
         facts["undo"] = before
         facts["toast"] = _("Limit saved. It acts on the next request.")
     except TokenpoolError as error:
@@ -71,19 +74,19 @@ def explained(request: PageRequest, member_id: str) -> HttpResponse:
 def history(request: PageRequest) -> HttpResponse:
     """Show who set a limit to what, when and why."""
     scope, basis = request.GET.get("scope", ""), request.GET.get("basis", "")
-    rows = caps.history(by=request.principal, scope=scope, basis=basis)
+    rows = caps.history(by=request.principal, scope=scope, basis=basis, window=request.GET.get("window", "month"))
     facts = {"rows": rows, "scope_name": _scope_name(request, scope), "basis": basis}
     return show(request, "console/limit_history.html", facts)
 
 
-def _apply(request: PageRequest, scope: str, basis: str, before: SpendLimit | None) -> None:
+def _apply(request: PageRequest, scope: str, basis: str, window: str, before: SpendLimit | None) -> None:
     """Carry out what was typed: an amount, `unlimited`, or nothing at all."""
     typed = request.POST.get("amount", "").strip()
     expect = request.POST.get("expect") or None
     words = {_("unlimited").lower(), "unlimited"}
     if not typed:
         if before is not None:
-            caps.remove(by=request.principal, scope=scope, basis=basis, expect=expect)
+            caps.remove(by=request.principal, scope=scope, basis=basis, window=window, expect=expect)
         return
     amount = None
     if typed.lower() not in words:
@@ -95,36 +98,39 @@ def _apply(request: PageRequest, scope: str, basis: str, before: SpendLimit | No
         scope=scope,
         basis=basis,
         amount_nano=amount,
+        window=window,
         exception="exception" in request.POST and scope.startswith("member:"),
         reason=request.POST.get("reason", "")[: caps.REASON_LENGTH],
         expect=expect,
     )
 
 
-def _standing(request: PageRequest, scope: str, basis: str) -> SpendLimit | None:
+def _standing(request: PageRequest, scope: str, basis: str, window: str) -> SpendLimit | None:
     rows = caps.standing(request.principal.organization_id)
-    return next((row for row in rows if (row.scope, row.basis) == (scope, basis)), None)
+    return next((row for row in rows if (row.scope, row.basis, row.window) == (scope, basis, window)), None)
 
 
 def _group(
-    scope: str, name: str, balance: overview.ScopeBalance, standing: dict[tuple[str, str], SpendLimit]
+    scope: str, name: str, balance: overview.ScopeBalance, standing: dict[tuple[str, str, str], SpendLimit]
 ) -> dict[str, Any]:
-    return {
-        "scope": scope,
-        "name": name,
-        "balance": balance,
-        "pool": standing.get((scope, "pool")),
-        "each": standing.get((scope, "each")),
-    }
+    def pair(window: str) -> dict[str, Any]:
+        return {"window": window, **{basis: standing.get((scope, basis, window)) for basis in ("pool", "each")}}
+
+    shorter = [pair(Window.DAY), pair(Window.WEEK)]
+    is_set = any(one["pool"] or one["each"] for one in shorter)
+    return {"scope": scope, "name": name, "balance": balance, **pair(Window.MONTH), "shorter": shorter, "open": is_set}
 
 
 def _own_limits(organization_id: str, rows: list[SpendLimit]) -> list[dict[str, Any]]:
     """Join members' own limits with the members and what they have spent."""
     ids = [row.scope.partition(":")[2] for row in rows]
     people = Member.objects.filter(organization_id=organization_id, id__in=ids, removed_at=None).order_by("name")
-    by_scope = {row.scope: row for row in rows}
-    explained_all = explain.explain_all(organization_id, list(people))
-    return [{"row": by_scope[member_scope(one.member.id)], "explanation": one} for one in explained_all]
+    mine = explain.by_scope(rows)
+    found = []
+    for one in explain.explain_all(organization_id, list(people)):
+        lines = {line.row.id: line for line in one.lines}
+        found += [{"line": lines[row.id], "explanation": one} for row in mine[member_scope(one.member.id)]]
+    return found
 
 
 def _scope_name(request: PageRequest, scope: str) -> str:

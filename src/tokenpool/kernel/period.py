@@ -5,9 +5,11 @@ nothing is ever reset.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from tokenpool.kernel.errors import InvalidInput
 
@@ -78,6 +80,29 @@ def key_of(window: Window, instant: datetime) -> str:
         return instant.date().isoformat()
     year, week, _ = instant.isocalendar()
     return f"{year:04d}-W{week:02d}"
+
+
+_HOUR_US = 3_600_000_000
+
+
+def keys_at(at_us: int) -> Mapping[Window, str]:
+    """Return the key of every window that contains the instant *at_us* (microseconds since 1970)."""
+    return _keys_in_hour(at_us // _HOUR_US)
+
+
+@lru_cache(maxsize=256)
+def _keys_in_hour(hour: int) -> Mapping[Window, str]:
+    """Every window begins on the hour, so an hour has one answer."""
+    instant = datetime.fromtimestamp(hour * 3600, UTC)
+    return {window: key_of(window, instant) for window in Window}
+
+
+def start_of(window: Window, instant: datetime) -> datetime:
+    """Return the first instant of the *window* that contains *instant*."""
+    if window is Window.MONTH:
+        return Month.of(instant).start
+    midnight = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if window is Window.DAY else midnight - timedelta(days=midnight.weekday())
 
 
 def end_of(window: Window, instant: datetime) -> datetime:

@@ -48,11 +48,15 @@ class PostgresStore:
             Unavailable: the server is away or refused the transaction.
         """
         await self._open()
-        try:
-            async with self._pool.connection() as connection:
-                return await _perform(connection, transaction())
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise Unavailable(f"The database is away; the same ids may be sent again ({_first(error)}).") from error
+        while True:
+            attempt = _Attempt()
+            try:
+                async with self._pool.connection() as connection:
+                    return await attempt.perform(connection, transaction())
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                if attempt.may_repeat:
+                    continue
+                raise Unavailable(f"The database is away; the same ids may be sent again ({_first(error)}).") from error
 
     async def read(self, sql: str, row: Row = ()) -> list[Row]:
         """Return the rows of one query on the last committed state.
@@ -74,18 +78,32 @@ class PostgresStore:
                 await self._pool.open()
 
 
-async def _perform(connection: Connection, steps: Transaction[Answer]) -> Answer:
-    """Drive the generator inside one transaction; roll back whatever goes wrong."""
-    try:
-        async with connection.pipeline():
-            await connection.execute("begin")
-            answer = await _drive(connection, steps)
-            await connection.execute("commit")
-    except BaseException:
-        if not connection.closed:
-            await connection.rollback()
-        raise
-    return answer
+class _Attempt:
+    """One try of a transaction on one connection."""
+
+    def __init__(self) -> None:
+        self.committing = False
+        self.lost = False
+
+    @property
+    def may_repeat(self) -> bool:
+        """True when a connection turned out to be dead before anything could have been committed."""
+        return self.lost and not self.committing
+
+    async def perform(self, connection: Connection, steps: Transaction[Answer]) -> Answer:
+        """Drive the generator inside one transaction; roll back whatever goes wrong."""
+        try:
+            async with connection.pipeline():
+                await connection.execute("begin")
+                answer = await _drive(connection, steps)
+                self.committing = True
+                await connection.execute("commit")
+        except BaseException:
+            self.lost = connection.broken
+            if not connection.closed:
+                await connection.rollback()
+            raise
+        return answer
 
 
 async def _drive(connection: Connection, steps: Transaction[Answer]) -> Answer:

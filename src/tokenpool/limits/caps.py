@@ -7,7 +7,8 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.kernel.money import MAX_NANO, dollars
 from tokenpool.kernel.period import Window
-from tokenpool.limits.hierarchy import ORGANIZATION, WINDOWS_IN_USE
+from tokenpool.limits import windows
+from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations import seats, trail
 from tokenpool.organizations.models import Gate, Member
@@ -128,7 +129,7 @@ def _add_row(
     by.require(Right.SET_LIMITS)
     _check_shape(scope=scope, basis=basis, window=window, exception=exception, reason=reason)
     with transaction.atomic():
-        Gate.objects.select_for_update().get(organization_id=by.organization_id)
+        gate = Gate.objects.select_for_update().get(organization_id=by.organization_id)
         _check_scope_exists(by.organization_id, scope)
         rows = SpendLimit.objects.filter(organization_id=by.organization_id, scope=scope, basis=basis, window=window)
         before = rows.order_by("-id").first()
@@ -137,6 +138,7 @@ def _add_row(
             raise Conflict(_conflict_sentence(before), field="amount")
         if state == "not_set" and seen == NO_LIMIT:
             raise NotFound("There is no limit set here.")
+        windows.keep(gate, Window(window))
         row = SpendLimit.objects.create(
             organization_id=by.organization_id,
             scope=scope,
@@ -158,10 +160,8 @@ def _add_row(
 def _check_shape(*, scope: str, basis: str, window: str, exception: bool, reason: str) -> None:
     if basis not in ("pool", "each"):
         raise InvalidInput("basis: must be “pool” (all together) or “each” (every member alone).", field="basis")
-    if window not in [w.value for w in WINDOWS_IN_USE]:
-        known = " or ".join(f"“{w.value}”" for w in WINDOWS_IN_USE)
-        given = " (a later release counts by it)" if window in list(Window) else ""
-        raise InvalidInput(f"window: must be {known}, not “{window[:20]}”{given}.", field="window")
+    if window not in list(Window):
+        raise InvalidInput(f"window: must be month, week or day, not “{window[:20]}”.", field="window")
     is_member = scope.startswith("member:")
     if is_member and basis != "each":
         raise InvalidInput("basis: a member's own limit is always “each”.", field="basis")

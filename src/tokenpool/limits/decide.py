@@ -4,9 +4,10 @@ The database locks, reads and writes around it; nothing else decides. Overspend 
 are therefore properties of this page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tokenpool.kernel.period import Window
 from tokenpool.limits.hierarchy import Cap
 from tokenpool.pricing.bound import Bound
 
@@ -53,9 +54,9 @@ class Short:
 
 
 def apply(
-    applicable: Sequence[tuple[Cap, str]],
+    applicable: Iterable[tuple[Cap, str]],
     balances: Mapping[AccountKey, Balance],
-    window_keys: Mapping[str, str],
+    window_keys: Mapping[Window, str],
 ) -> list[Applied]:
     """Join caps with the balances they read; explicitly unlimited caps never bind and are left out."""
     joined = []

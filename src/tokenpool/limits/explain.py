@@ -9,10 +9,10 @@ from datetime import datetime
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import NotFound
-from tokenpool.kernel.period import Window, end_of, key_of
+from tokenpool.kernel.period import Window, end_of, key_of, keys_at
 from tokenpool.limits import caps
 from tokenpool.limits.decide import Balance
-from tokenpool.limits.hierarchy import WINDOWS_IN_USE, Cap, applicable, scopes_of
+from tokenpool.limits.hierarchy import Cap, applicable, scopes_of
 from tokenpool.limits.models import Account, LastRefusal, SpendLimit
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Principal, Right
@@ -54,8 +54,9 @@ class Explanation:
 
     @property
     def own(self) -> LimitLine | None:
-        """The member's own limit, if one is set."""
-        return next((line for line in self.lines if line.row.scope.startswith("member:")), None)
+        """The member's own monthly limit, if one is set."""
+        own = (line for line in self.lines if line.row.scope.startswith("member:"))
+        return next((line for line in own if line.row.window == Window.MONTH), None)
 
 
 def limits_of(*, by: Principal, member_id: str) -> Explanation:
@@ -94,7 +95,7 @@ def by_scope(rows: Iterable[SpendLimit]) -> dict[str, list[SpendLimit]]:
 
 def balances(organization_id: str, scopes: Iterable[str], instant: datetime) -> Mapping[tuple[str, str], Balance]:
     """Return the balances of *scopes* in the windows that contain *instant*, by (scope, window key)."""
-    keys = [key_of(window, instant) for window in WINDOWS_IN_USE]
+    keys = list(keys_at(clock.timestamp(instant)).values())
     rows = Account.objects.filter(organization_id=organization_id, scope__in=list(scopes), window_key__in=keys)
     return {(row.scope, row.window_key): Balance(row.spent_nano, row.held_nano) for row in rows}
 

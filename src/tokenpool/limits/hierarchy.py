@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from tokenpool.kernel.period import Window
 
 ORGANIZATION = "organization"
-WINDOWS_IN_USE = (Window.MONTH,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ and caps; write everything. No copy of a balance outside the database decides an
 from collections.abc import Callable, Sequence
 
 from tokenpool.kernel.group_commit import Statement, Transaction
+from tokenpool.kernel.period import Window
 from tokenpool.limits import tables
 from tokenpool.limits.batch import Batch
 from tokenpool.limits.decide import Balance
@@ -22,7 +23,8 @@ def transaction(
     """Decide *operations* in order and write their effects; *also* adds writes for the limits that moved."""
     hold_ids = sorted({operation.hold_id for operation in operations})
     gate, holds = yield [tables.lock_gate(organization_id), tables.read_holds(organization_id, hold_ids)]
-    batch = Batch(organization_id, gate[0][0] if gate else 0, [HoldRow.from_row(row) for row in holds])
+    version, windows = gate[0] if gate else (0, Window.MONTH)
+    batch = Batch(organization_id, version, windows, [HoldRow.from_row(row) for row in holds])
     keys = batch.keys_of(operations)
     if keys:
         accounts, caps = yield [
@@ -32,8 +34,8 @@ def transaction(
         batch.stand_on({(row[0], row[1]): Balance(row[2], row[3]) for row in accounts}, tables.caps_from(caps))
     answers = [batch.perform(operation) for operation in operations]
     writes = batch.writes()
-    if also and batch.movements:
-        writes += also(organization_id, list(batch.movements.values()))
+    if also and batch.touched:
+        writes += also(organization_id, batch.movements())
     if writes:
         yield writes
     return answers

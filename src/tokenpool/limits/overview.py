@@ -132,7 +132,8 @@ def _scope_balance(organization_id: str, scope: str, month: Month | None) -> Sco
     key = str(month or Month.of(instant))
     row = Account.objects.filter(organization_id=organization_id, scope=scope, window_key=key).first()
     balance = Balance(row.spent_nano, row.held_nano) if row else Balance()
-    limits = {r.basis: r for r in by_scope(caps.standing(organization_id)).get(scope, ())}
+    standing = by_scope(caps.standing(organization_id)).get(scope, ())
+    limits = {row.basis: row for row in standing if row.window == Window.MONTH}
     accounts = {(scope, key): balance}
     lines = {basis: line_of(r, scope, accounts, instant) for basis, r in limits.items()}
     return ScopeBalance(

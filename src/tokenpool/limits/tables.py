@@ -46,8 +46,8 @@ class HoldRow:
 
 
 def lock_gate(organization_id: str) -> Statement:
-    """Read the organization's facts version; on PostgreSQL this row is the lock."""
-    sql = "select version from organizations_gate where organization_id = ?"
+    """Read the organization's facts version and the windows it keeps; on PostgreSQL this row is the lock."""
+    sql = "select version, windows from organizations_gate where organization_id = ?"
     return Statement(sql, [(organization_id,)], locks=True)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tokenpool.kernel import clock, ids
+from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import Row, Statement
-from tokenpool.kernel.period import Month
+from tokenpool.kernel.period import Window, keys_at
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.pricing.cost import Cost
 
@@ -122,7 +122,7 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
     """Insert the events of settled requests; an id that exists fails the whole transaction."""
     rows: list[Row] = []
     for one in settled:
-        month = str(Month.of(clock.from_timestamp(one.admitted_at_us)))
+        month = keys_at(one.admitted_at_us)[Window.MONTH]
         request_id = ids.twin("req", one.hold_id)
         rows.extend(
             (

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Row, Statement
+from tokenpool.kernel.period import Window, keys_at
 from tokenpool.metering.record import AMOUNT_COLUMNS, Recorded, amounts
 
 _KEY = ("organization_id", "day", "member_id", "seat_type", "product", "cost_center", "model")
@@ -21,7 +21,7 @@ def add(organization_id: str, settled: Sequence[Recorded]) -> Statement:
     """Add settled requests to their day (of admission, UTC); a request counts once, on its first model."""
     cells: dict[Row, list[int]] = {}
     for one in settled:
-        day = clock.from_timestamp(one.admitted_at_us).date().isoformat()
+        day = keys_at(one.admitted_at_us)[Window.DAY]
         for part, usage in enumerate(one.parts):
             key = (
                 organization_id,

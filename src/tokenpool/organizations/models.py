@@ -85,6 +85,7 @@ class Gate(models.Model):
 
     organization_id = models.CharField(max_length=40, primary_key=True)
     version = models.BigIntegerField(default=1)
+    windows = models.CharField(max_length=20, default="month")  # whose accounts are kept: “month day”
 
 
 class Member(models.Model):

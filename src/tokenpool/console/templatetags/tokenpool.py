@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from tokenpool.kernel import clock
 from tokenpool.kernel.display import count_text, money_text
 from tokenpool.kernel.money import NANO_PER_CENT, dollars
-from tokenpool.kernel.period import Month
+from tokenpool.kernel.period import Month, Window
 from tokenpool.limits.models import LastRefusal, SpendLimit
 from tokenpool.organizations import seats
 
@@ -83,7 +83,14 @@ def short_instant(value: int | None) -> SafeString | str:
 
 @register.simple_tag
 def limit_name(row: SpendLimit | LastRefusal) -> str:
-    """Return a limit's name, as `Chat, each member`."""
+    """Return a limit's name, as `Chat, each member` or `Own limit (a day)`."""
+    name = _scope_and_basis(row)
+    if row.window == Window.DAY:
+        return _("%(limit)s (a day)") % {"limit": name}
+    return _("%(limit)s (a week)") % {"limit": name} if row.window == Window.WEEK else name
+
+
+def _scope_and_basis(row: SpendLimit | LastRefusal) -> str:
     kind, _separator, name = row.scope.partition(":")
     if kind == "member":
         return _("Own limit")

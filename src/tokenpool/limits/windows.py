@@ -1,0 +1,45 @@
+"""Windows besides the month: their accounts are kept from the first limit that counts by them.
+
+Who has no limit by day or week pays nothing for them; who sets one is judged from the first request
+by what was spent since the window began, because the accounts are made under the same lock.
+"""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from django.db.models import Sum
+
+from tokenpool.kernel import clock
+from tokenpool.kernel.period import Window, keys_at, start_of
+from tokenpool.limits.hierarchy import scopes_of
+from tokenpool.limits.models import Account, Hold
+from tokenpool.metering.models import DailyUsage
+from tokenpool.organizations.models import Gate
+
+
+def keep(gate: Gate, window: Window) -> None:
+    """Keep the accounts of *window* from now on; *gate* is the organization's locked row.
+
+    Accounts are made for the running window and for those of holds that are still open, so that
+    every hold is released where it is counted.
+    """
+    if window in gate.windows.split():
+        return
+    open_holds = list(Hold.objects.filter(organization_id=gate.organization_id, ended_at_us=None))
+    oldest = min([clock.timestamp(clock.now()), *(hold.admitted_at_us for hold in open_holds)])
+    since = start_of(window, clock.from_timestamp(oldest)).date().isoformat()
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    usage = DailyUsage.objects.filter(organization_id=gate.organization_id, day__gte=since)
+    for row in usage.values("day", "member_id", "seat_type").annotate(cost=Sum("cost_nano")):
+        key = keys_at(clock.timestamp(datetime.fromisoformat(row["day"]).replace(tzinfo=UTC)))[window]
+        for scope in scopes_of(member_id=row["member_id"], seat_type=row["seat_type"]):
+            sums[scope, key][0] += row["cost"]
+    for hold in open_holds:
+        for scope in scopes_of(member_id=hold.member_id, seat_type=hold.seat_type):
+            sums[scope, keys_at(hold.admitted_at_us)[window]][1] += hold.amount_nano
+    Account.objects.bulk_create(
+        Account(organization_id=gate.organization_id, scope=scope, window_key=key, spent_nano=spent, held_nano=held)
+        for (scope, key), (spent, held) in sums.items()
+    )
+    gate.windows += f" {window}"
+    gate.save(update_fields=["windows"])
