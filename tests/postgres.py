@@ -33,32 +33,36 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "80"}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [binary("postgres"), "-D", str(self.folder / "data"), *options],
-            cwd=self.folder,
-            stdout=self._log,
-            stderr=self._log,
-            **self._as,
-        )
+        self._launch()
         deadline = time.monotonic() + 30
         while True:
             try:
                 psycopg.connect(self.url("postgres")).close()
             except psycopg.OperationalError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline:
                     raise RuntimeError((self.folder / "log").read_text()[-2000:]) from None
+                if self.process.poll() is not None:  # what was killed may still hold the folder
+                    self._launch()
                 time.sleep(0.05)
             else:
                 return
+
+    def _launch(self) -> None:
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "80"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary("postgres"), "-D", str(self.folder / "data"), *options],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **self._as,
+            )
 
     def stop(self, kind: signal.Signals = signal.SIGINT) -> None:
         """Stop it (SIGINT: in order; SIGQUIT: as in a crash) and wait."""
         self.process.send_signal(kind)
         self.process.wait(30)
-        self._log.close()
 
     def url(self, name: str) -> str:
         """Return the address of the database *name*."""

@@ -26,7 +26,7 @@ PRAGMAS = "pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout
 class SqliteStore:
     """One connection that belongs to the event loop's thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """Open *path*; the schema is Django's migrations'."""
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._connection.executescript(PRAGMAS)

@@ -1,0 +1,68 @@
+"""The ledger with one mistake each: what a race must notice to be worth anything."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from tokenpool.kernel.group_commit import Row, Statement, Store, Transaction
+from tokenpool.limits import batch
+from tokenpool.limits.decide import Applied
+from tokenpool.limits.hierarchy import Cap, applicable
+
+Answer = TypeVar("Answer")
+
+NAMES = ("check outside the transaction", "one level skipped", "held ignored", "lock taken after reading")
+
+
+class ReadsOutside:
+    """Decides on what was read outside the transaction that writes; perhaps under a lock that comes too late."""
+
+    def __init__(self, store: Store, *, locks_late: bool) -> None:
+        self._store, self._locks_late = store, locks_late
+
+    async def run(self, transaction: Callable[[], Transaction[Answer]]) -> Answer:
+        """Drive the steps as the real store does, but for the one mistake."""
+        steps = transaction()
+        statements, gate = next(steps), list[Statement]()
+        try:
+            while True:
+                if all(one.sql.startswith("select") for one in statements):
+                    gate = gate or statements[:1]
+                    statements = steps.send([await self.read(one.sql, one.rows[0]) for one in statements])
+                    continue
+                await self._store.run(partial(_written, gate + statements if self._locks_late else statements))
+                statements = steps.send([[] for _ in statements])
+        except StopIteration as stop:
+            answer: Answer = stop.value
+            return answer
+
+    async def read(self, sql: str, row: Row = ()) -> list[Row]:
+        """Read in a transaction of its own."""
+        return await self._store.run(partial(_rows, Statement(sql, [row])))
+
+    async def close(self) -> None:
+        """Close the real store."""
+        await self._store.close()
+
+
+def infect(name: str, store: Store) -> Store:
+    """Make the mistake *name* in this process and return the store to use."""
+    if name == "one level skipped":
+        batch.applicable = _without_organization  # type: ignore[attr-defined]
+    elif name == "held ignored":
+        Applied.left_nano = property(lambda limit: limit.amount_nano - limit.balance.spent_nano)  # type: ignore[method-assign,assignment]
+    elif name:
+        return ReadsOutside(store, locks_late=name == NAMES[3])
+    return store
+
+
+def _without_organization(caps: Mapping[str, Sequence[Cap]], scopes: Sequence[str]) -> Iterator[tuple[Cap, str]]:
+    return (found for found in applicable(caps, scopes) if found[0].scope != "organization")
+
+
+def _rows(statement: Statement) -> Transaction[list[Any]]:
+    return (yield [statement])[0]
+
+
+def _written(statements: list[Statement]) -> Transaction[None]:
+    yield statements

@@ -1,0 +1,133 @@
+"""The race for the last dollar: processes with many callers each, every level binding in turn, an observer."""
+
+import asyncio
+import multiprocessing
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from tokenpool.kernel import ids
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.group_commit import GroupCommit, Store
+from tokenpool.limits.operations import Held
+from tokenpool.proofs import mutants, scratch
+
+LEVELS = (
+    ("organization", "pool"),
+    ("seat_type:chat", "pool"),
+    ("seat_type:chat", "each"),
+    ("member:user_1", "each"),
+    ("organization", "each"),
+)
+PROCESSES, CALLERS, ASKS = 4, 8, 2
+FITTING = 20
+
+
+@dataclass
+class Tally:
+    """What a race came to. *over_nano* is the largest sum ever seen above a limit."""
+
+    rounds: int = 0
+    granted: int = 0
+    refused: int = 0
+    over_nano: int = 0
+    falsely_refused: int = 0
+    observations: int = 0
+    broken_sums: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing was overspent, falsely refused or summed wrongly."""
+        return not (self.over_nano or self.falsely_refused or self.broken_sums)
+
+
+@contextmanager
+def racers(address: str, *, processes: int = PROCESSES, mutant: str = "") -> Iterator[list[Connection]]:
+    """Start *processes* that race on the database at *address* whenever they are told an organization and a seed."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes, running = [], []
+    for number in range(processes):
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_racer, args=(address, number, mutant, theirs), daemon=True)
+        process.start()
+        pipes.append(ours)
+        running.append(process)
+    try:
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.send(None)
+        for process in running:
+            process.join(10)
+
+
+async def run(store: Store, pipes: list[Connection], seeds: range, *, until_broken: bool = False) -> Tally:
+    """Race once per seed, the levels in turn; stop at the first breach when *until_broken*."""
+    tally = Tally()
+    for seed in seeds:
+        await _round(store, pipes, seed, tally)
+        if until_broken and not tally.holds:
+            break
+    return tally
+
+
+async def _round(store: Store, pipes: list[Connection], seed: int, tally: Tally) -> None:
+    scope, basis = LEVELS[seed % len(LEVELS)]
+    organization_id, limit_nano = ids.new("org"), FITTING * scratch.DOLLAR
+    await scratch.found(store, organization_id)
+    await scratch.limit(store, organization_id, scope, basis, limit_nano)
+    account = scope if basis == "pool" else "member:user_1"
+    for pipe in pipes:
+        pipe.send((organization_id, seed))
+    while not all(pipe.poll() for pipe in pipes):
+        tally.over_nano = max(tally.over_nano, await _counted(store, organization_id, account) - limit_nano)
+        tally.observations += 1
+        await asyncio.sleep(0.002)
+    granted, refused = (sum(part) for part in zip(*(pipe.recv() for pipe in pipes), strict=True))
+    tally.rounds += 1
+    tally.granted, tally.refused = tally.granted + granted, tally.refused + refused
+    tally.over_nano = max(tally.over_nano, (granted - FITTING) * scratch.DOLLAR, 0)
+    tally.falsely_refused += max(0, min(FITTING, granted + refused) - granted)
+    tally.broken_sums += len(await scratch.broken_sums(store, organization_id))
+
+
+async def _counted(store: Store, organization_id: str, account: str) -> int:
+    sql = (
+        "select spent_nano + held_nano from limits_account where organization_id = ? and scope = ? "
+        "and window_key = '2026-11'"
+    )
+    rows = await store.read(sql, (organization_id, account))
+    return int(rows[0][0]) if rows else 0
+
+
+def _racer(address: str, number: int, mutant: str, pipe: Connection) -> None:
+    asyncio.run(_race_when_told(address, number, mutant, pipe))
+
+
+async def _race_when_told(address: str, number: int, mutant: str, pipe: Connection) -> None:
+    store = mutants.infect(mutant, scratch.open_store(address))
+    commits = scratch.ledger_on(store)
+    loop = asyncio.get_running_loop()
+    while told := await loop.run_in_executor(None, pipe.recv):
+        organization_id, seed = told
+        chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(CALLERS)]  # noqa: S311 - seeded
+        found = await asyncio.gather(*(_caller(commits, organization_id, chance) for chance in chances))
+        pipe.send((sum(found), CALLERS * ASKS - sum(found)))
+    await store.close()
+
+
+async def _caller(commits: GroupCommit, organization_id: str, chance: random.Random) -> int:
+    """Ask for a dollar again and again; settle what was granted at its whole amount; return the grants."""
+    granted = 0
+    for _ in range(ASKS):
+        await asyncio.sleep(chance.random() * 0.004)
+        hold_id = ids.new("hold")
+        with suppress(Unavailable):  # a mutant's write may be refused by a constraint; its sums tell of it
+            answer = await commits.submit(organization_id, scratch.ask(hold_id, scratch.DOLLAR, "user_1", "chat"))
+            if isinstance(answer, Held):
+                granted += 1
+                await asyncio.sleep(chance.random() * 0.004)
+                await commits.submit(organization_id, scratch.settle(hold_id, scratch.DOLLAR))
+    return granted

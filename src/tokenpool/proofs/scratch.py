@@ -1,0 +1,103 @@
+"""A scratch organization on a real database, driven through the ledger alone, from any number of processes."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tokenpool.kernel import ids
+from tokenpool.kernel.group_commit import GroupCommit, Row, Statement, Store, Transaction
+from tokenpool.kernel.postgres import PostgresStore
+from tokenpool.kernel.sqlite import SqliteStore
+from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.limits import ledger
+from tokenpool.limits.operations import Attribution, Authorize, Settle
+from tokenpool.metering.record import RatedUsage
+from tokenpool.pricing.bound import Bound
+from tokenpool.pricing.cost import Cost
+
+DOLLAR = 1_000_000_000
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WINDOWS = "month day week"
+Decide = Callable[[str, list[object]], Transaction[list[object]]]
+
+
+def open_store(address: str) -> Store:
+    """Open `postgresql://…` or the path of a SQLite file; the schema is there already."""
+    return PostgresStore(address) if address.startswith("postgres") else SqliteStore(address)
+
+
+def ledger_on(store: Store) -> GroupCommit:
+    """Return the product's own ledger on *store*."""
+    return GroupCommit(store, ledger.transaction)
+
+
+async def found(store: Store, organization_id: str) -> None:
+    """Make the row that is an organization's lock."""
+    sql = "insert into organizations_gate (organization_id, version, windows) values (?, ?, ?)"
+    await store.run(lambda: _write([Statement(sql, [(organization_id, 1, WINDOWS)])]))
+
+
+async def limit(
+    store: Store, organization_id: str, scope: str, basis: str, amount_nano: int | None, *,
+    window: str = "month", state: str = "amount", exception: bool = False,
+) -> str:  # fmt: skip
+    """Add a dated row of a limit under the organization's lock, and return its id."""
+    sql = (
+        'insert into limits_spendlimit (organization_id, scope, basis, "window", id, state, amount_nano, exception, '
+        "set_at, set_by, reason) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    await asyncio.sleep(0.001)  # ids sort by milliseconds, and the newest row stands
+    limit_id = ids.new("spl")
+    row = (organization_id, scope, basis, window, limit_id, state, amount_nano, exception, str(NOON), "a proof", "")
+    lock = Statement(
+        "select version from organizations_gate where organization_id = ?", [(organization_id,)], locks=True
+    )
+    await store.run(lambda: _write([lock, Statement(sql, [row])]))
+    return limit_id
+
+
+def ask(hold_id: str, amount_nano: int, member: str, seat: str, at: datetime = NOON) -> Authorize:
+    """Return a request for a hold of exactly *amount_nano*."""
+    who = Attribution(member, seat, "chat")
+    return Authorize(hold_id, who, "a-model", "a-model@2026", Bound(amount_nano, 0, 1), at, evidence="{}")
+
+
+def settle(hold_id: str, cost_nano: int, at: datetime = NOON) -> Settle:
+    """Return a settlement that costs exactly *cost_nano*."""
+    used = RatedUsage("a-model", "a-model@2026", TokenCounts(output=1), Cost(0, 0, 0, 0, cost_nano, 0))
+    return Settle(hold_id, (used,), at)
+
+
+async def broken_sums(store: Store, organization_id: str) -> list[str]:
+    """Return every account whose held is not its open holds, or whose spent is not its events."""
+    holds = await store.read(
+        "select member_id, seat_type, sum(amount_nano) from limits_hold where organization_id = ? "
+        "and ended_at_us is null group by member_id, seat_type", (organization_id,),
+    )  # fmt: skip
+    events = await store.read(
+        "select member_id, seat_type, sum(cost_nano) from metering_usageevent where organization_id = ? "
+        "group by member_id, seat_type", (organization_id,),
+    )  # fmt: skip
+    stored = await store.read(
+        "select scope, sum(spent_nano), sum(held_nano) from limits_account where organization_id = ? "
+        "and window_key like '____-__' group by scope", (organization_id,),
+    )  # fmt: skip
+    held, spent = _by_scope(holds), _by_scope(events)
+    wrong = []
+    for scope, its_spent, its_held in stored:
+        expected = (spent.pop(scope, 0), held.pop(scope, 0))
+        if expected != (int(its_spent), int(its_held)):
+            wrong.append(f"{scope}: spent {its_spent} and held {its_held}, expected {expected}")
+    return wrong + [f"{scope}: no account for {nano}" for scope, nano in (held | spent).items() if nano]
+
+
+def _by_scope(rows: list[Row]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for member_id, seat_type, nano in rows:
+        for scope in ("organization", f"seat_type:{seat_type}", f"member:{member_id}"):
+            sums[scope] = sums.get(scope, 0) + int(nano)
+    return sums
+
+
+def _write(statements: list[Statement]) -> Transaction[None]:
+    yield statements

@@ -1,0 +1,11 @@
+"""The proofs run on both databases, each test on a fresh one."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def address(either_database: Path | str) -> str:
+    """Return the address of a fresh migrated database."""
+    return str(either_database)

@@ -1,0 +1,32 @@
+"""Four processes of eight callers at each level: no overspend, no false refusal, and mutants are caught."""
+
+import pytest
+
+from tokenpool.proofs import mutants, race, scratch
+
+pytestmark = pytest.mark.proof
+
+SEEDS = 30
+
+
+async def test_no_interleaving_overspends(address: str) -> None:
+    """Thirty seeds, every level binding in turn: exactly twenty of sixty-four pass each time."""
+    store = scratch.open_store(address)
+    with race.racers(address) as pipes:
+        tally = await race.run(store, pipes, range(SEEDS))
+    await store.close()
+
+    assert (SEEDS, 20 * SEEDS, 44 * SEEDS) == (tally.rounds, tally.granted, tally.refused)
+    assert (0, 0, 0) == (tally.over_nano, tally.falsely_refused, tally.broken_sums)
+    assert tally.observations > SEEDS
+
+
+@pytest.mark.parametrize("mutant", mutants.NAMES)
+async def test_a_mutant_is_caught(address: str, mutant: str) -> None:
+    """A ledger with one mistake overspends within a hundred rounds: the race has teeth."""
+    store = scratch.open_store(address)
+    with race.racers(address, mutant=mutant) as pipes:
+        tally = await race.run(store, pipes, range(100), until_broken=True)
+    await store.close()
+
+    assert not tally.holds
