@@ -7,7 +7,7 @@ commit rides with the last writes: an answer is given only after the server has 
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -16,6 +16,7 @@ from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Row, Statement, Transaction
 
 Answer = TypeVar("Answer")
+Found = TypeVar("Found", covariant=True)
 Connection = psycopg.AsyncConnection[Row]
 
 CONNECTIONS = 8
@@ -47,16 +48,7 @@ class PostgresStore:
         Raises:
             Unavailable: the server is away or refused the transaction.
         """
-        await self._open()
-        while True:
-            attempt = _Attempt()
-            try:
-                async with self._pool.connection() as connection:
-                    return await attempt.perform(connection, transaction())
-            except (psycopg.OperationalError, PoolTimeout) as error:
-                if attempt.may_repeat:
-                    continue
-                raise Unavailable(f"The database is away; the same ids may be sent again ({_first(error)}).") from error
+        return await self._attempted(lambda: _Transaction(transaction()))
 
     async def read(self, sql: str, row: Row = ()) -> list[Row]:
         """Return the rows of one query on the last committed state.
@@ -64,13 +56,20 @@ class PostgresStore:
         Raises:
             Unavailable: the server is away.
         """
+        return await self._attempted(lambda: _Query(sql, row))
+
+    async def _attempted(self, attempt: Callable[[], "_Work[Answer]"]) -> Answer:
+        """Do the work; again when its connection turned out to be dead before anything could be committed."""
         await self._open()
-        try:
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(_translated(sql, (), locks=False), row)
-                return await cursor.fetchall()
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise Unavailable(f"The database is away ({_first(error)}).") from error
+        while True:
+            work = attempt()
+            try:
+                async with self._pool.connection() as connection:
+                    return await work.perform(connection)
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                if not work.may_repeat:
+                    sentence = f"The database is away; the same ids may be sent again ({_first(error)})."
+                    raise Unavailable(sentence) from error
 
     async def _open(self) -> None:
         if self._pool.closed:
@@ -78,28 +77,47 @@ class PostgresStore:
                 await self._pool.open()
 
 
-class _Attempt:
-    """One try of a transaction on one connection."""
+class _Work(Protocol[Found]):
+    """What is done on one connection."""
 
-    def __init__(self) -> None:
-        self.committing = False
-        self.lost = False
+    may_repeat: bool  # true once a dead connection was met before anything could have been committed
 
-    @property
-    def may_repeat(self) -> bool:
-        """True when a connection turned out to be dead before anything could have been committed."""
-        return self.lost and not self.committing
+    async def perform(self, connection: Connection) -> Found:
+        """Do it."""
+        ...
 
-    async def perform(self, connection: Connection, steps: Transaction[Answer]) -> Answer:
-        """Drive the generator inside one transaction; roll back whatever goes wrong."""
+
+class _Query:
+    """A single read."""
+
+    def __init__(self, sql: str, row: Row) -> None:
+        self._sql, self._row, self.may_repeat = sql, row, False
+
+    async def perform(self, connection: Connection) -> list[Row]:
+        try:
+            cursor = await connection.execute(_translated(self._sql, (), locks=False), self._row)
+            return await cursor.fetchall()
+        finally:
+            self.may_repeat = connection.broken
+
+
+class _Transaction(Generic[Answer]):
+    """The steps of a transaction."""
+
+    def __init__(self, steps: Transaction[Answer]) -> None:
+        self._steps, self.may_repeat = steps, False
+
+    async def perform(self, connection: Connection) -> Answer:
+        """Drive the generator; roll back whatever goes wrong."""
+        committing = False
         try:
             async with connection.pipeline():
                 await connection.execute("begin")
-                answer = await _drive(connection, steps)
-                self.committing = True
+                answer = await _drive(connection, self._steps)
+                committing = True
                 await connection.execute("commit")
         except BaseException:
-            self.lost = connection.broken
+            self.may_repeat = connection.broken and not committing
             if not connection.closed:
                 await connection.rollback()
             raise

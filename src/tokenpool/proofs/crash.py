@@ -6,7 +6,9 @@ The victim tells its pipe of every hold and settlement after the answer came; th
 import asyncio
 import multiprocessing
 import random
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -46,6 +48,9 @@ class Victim:
         self.process.start()
         theirs.close()
         self.pipe.recv()  # it is at work
+        self._told: list[tuple[str, str]] = []
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def kill(self) -> None:
         """Kill it as `kill -9` does."""
@@ -53,14 +58,14 @@ class Victim:
         self.process.join()
 
     def acknowledged(self) -> list[tuple[str, str]]:
-        """Return what it had acknowledged: (`held` or `settled`, hold id)."""
-        told = []
-        try:
-            while self.pipe.poll():
-                told.append(self.pipe.recv())
-        except EOFError:
-            pass
-        return told
+        """Return what it had acknowledged: (`held` or `settled`, hold id); it must have been killed."""
+        self._listener.join(10)
+        return self._told
+
+    def _listen(self) -> None:
+        with suppress(EOFError):
+            while True:
+                self._told.append(self.pipe.recv())
 
 
 async def run(store: Store, address: str, kills: int, seed: int = 1) -> Losses:
