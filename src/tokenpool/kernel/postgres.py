@@ -16,7 +16,7 @@ from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Row, Statement, Transaction
 
 Answer = TypeVar("Answer")
-Found = TypeVar("Found", covariant=True)
+Found_co = TypeVar("Found_co", covariant=True)
 Connection = psycopg.AsyncConnection[Row]
 
 CONNECTIONS = 8
@@ -77,12 +77,12 @@ class PostgresStore:
                 await self._pool.open()
 
 
-class _Work(Protocol[Found]):
+class _Work(Protocol[Found_co]):
     """What is done on one connection."""
 
     may_repeat: bool  # true once a dead connection was met before anything could have been committed
 
-    async def perform(self, connection: Connection) -> Found:
+    async def perform(self, connection: Connection) -> Found_co:
         """Do it."""
         ...
 
