@@ -3,7 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.signals import password_changed, password_reset, password_set
+from allauth.account.signals import password_reset
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import transaction
 from django.dispatch import receiver
@@ -22,9 +22,9 @@ class Adapter(DefaultAccountAdapter):
         return False
 
 
-@receiver([password_changed, password_reset, password_set])
+@receiver(password_reset)
 def note_own_password(user: Person, **_: Any) -> None:  # noqa: ANN401 - a signal's extras
-    """Remember that the person has chosen the password themselves."""
+    """Remember that the owner of the mailbox has chosen the password; who merely knew the old one proves nothing."""
     Person.objects.filter(id=user.id).update(password_given_by="")
 
 

@@ -75,8 +75,8 @@ def found(
 def person_for(*, email: str, name: str, password: str | None, field: str, organization_id: str) -> Person:
     """Return the person with this e-mail, creating it when new; a known person keeps name and password.
 
-    A password that another organization's admin has chosen, and that the person has not changed
-    since, stops working here: it would let that admin into this organization.
+    A password that another organization's admin has chosen, and that has not been reset through the
+    person's mailbox since, stops working here: it would let that admin into this organization.
 
     Raises:
         InvalidInput: *field*_email or *field*_password, with the remedy.
