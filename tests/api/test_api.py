@@ -1,6 +1,7 @@
 """The API: an organization run by HTTP alone, exact bodies, and every kind of bad input."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,14 @@ def test_the_catalog_and_the_preview(machine: Machine) -> None:
 
 def _told(answer: tuple[int, Any]) -> tuple[int, str]:
     return answer[0], answer[1]["error"]["type"]
+
+
+def test_a_key_that_stands_twice_is_found_at_once(machine: Machine) -> None:
+    """Two hundred thousand other keys before it cost no minutes, whoever sends them."""
+    names = ",".join(f'"{number:06d}":1' for number in range(200_000))
+    began = time.monotonic()
+
+    status, body = machine.call("POST", "tokenpool/members", f'{{{names},"199999":1}}'.encode(), kind="product")
+
+    assert (400, True) == (status, "“199999” stands twice" in body["error"]["message"])
+    assert time.monotonic() - began < 20

@@ -63,10 +63,11 @@ def strict_json(body: bytes) -> object:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key “{next(n for n in names if names.count(n) > 1)[:40]}” stands twice")
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key “{name[:40]}” stands twice")
+        found[name] = value
     return found
 
 
