@@ -205,3 +205,13 @@ def test_a_key_that_stands_twice_is_found_at_once(machine: Machine) -> None:
 
     assert (400, True) == (status, "“199999” stands twice" in body["error"]["message"])
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\\udfff", b"\xed\xa0\x80"])
+def test_half_a_character_is_no_json(machine: Machine, half: bytes) -> None:
+    """A lone surrogate cannot be stored; written out or escaped, it is 400 and adds nobody."""
+    body = b'{"email": "a@b.it", "name": "x", "cost_center": "' + half + b'"}'
+
+    status, answer = machine.call("POST", "tokenpool/members", body)
+
+    assert (400, "The body is not valid JSON: it holds half a surrogate pair.") == (status, answer["error"]["message"])

@@ -57,9 +57,14 @@ def strict_json(body: bytes) -> object:
     """Read a JSON body.
 
     Raises:
-        ValueError: malformed, with duplicate keys, or with NaN and its like.
+        ValueError: malformed, with duplicate keys, with NaN and its like, or with text that is no Unicode.
     """
-    return json.loads(body, object_pairs_hook=_once, parse_constant=_never)
+    found: object = json.loads(body, object_pairs_hook=_once, parse_constant=_never)
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half a surrogate pair") from error
+    return found
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
