@@ -230,6 +230,14 @@ def test_bad_forms_change_nothing(org: Aurora, address: str, form: dict[str, str
     assert (400, before) == (answer.status_code, AuditEvent.objects.count())
 
 
+@pytest.mark.parametrize("page", ["0", "-1", "x", "1000001", "000000001" + "9" * 30, "1" * 5000])
+def test_a_page_that_cannot_be_is_refused(org: Aurora, page: str) -> None:
+    """Named, never 500."""
+    for address in ("/usage", "/usage/live", "/members"):
+        answer = browser(org.ada).get(address, {"page": page})
+        assert (400, True) == (answer.status_code, b"page: must be a positive number" in answer.content)
+
+
 def test_a_form_from_another_site_is_refused(org: Aurora) -> None:
     """No token, no change."""
     client = Client(enforce_csrf_checks=True)

@@ -11,6 +11,7 @@ from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.period import Month
 
 PAGE_SIZE = 50
+MOST_PAGES = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def listing(
     if sort not in sorts:
         raise InvalidInput(f"sort: must be one of {', '.join(sorts)}.", field="sort")
     page = request.GET.get("page", "1")
-    if not (page.isascii() and page.isdecimal() and 1 <= int(page[:9]) <= 10**6):
+    if not (page.isascii() and page.isdecimal() and len(page) <= len(str(MOST_PAGES)) and 1 <= int(page) <= MOST_PAGES):
         raise InvalidInput("page: must be a positive number.", field="page")
     given = {name: request.GET[name] for name in filters if name in request.GET and request.GET[name] != "all"}
     given = {name: "" if value == "none" else value for name, value in given.items()}
