@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from builders import Aurora, aurora
+from tokenpool.audit.models import AuditEvent
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations import api_keys
 from tokenpool.organizations.models import Member
@@ -215,3 +216,30 @@ def test_half_a_character_is_no_json(machine: Machine, half: bytes) -> None:
     status, answer = machine.call("POST", "tokenpool/members", body)
 
     assert (400, "The body is not valid JSON: it holds half a surrogate pair.") == (status, answer["error"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (f"tokenpool/members?offset={'9' * 30}", "limit"),
+        (f"tokenpool/usage/summary?offset={'9' * 30}", "limit"),
+        (f"tokenpool/members?text={'x' * 60_000}", "text"),
+        ("compliance/activities?created_at.gte=0001-01-01T00:00:00%2B23:59", "created_at"),
+        ("compliance/activities?created_at.lt=9999-12-31T23:59:59-23:59", "created_at"),
+    ],
+)
+def test_what_is_beyond_all_measure_is_named(machine: Machine, path: str, field: str) -> None:
+    """400 with the field, never 500."""
+    status, body = machine.call("GET", path)
+
+    assert (400, field) == (status, body["error"]["details"]["field"])
+
+
+def test_an_instant_without_a_zone_is_utc_in_the_feed_too(machine: Machine) -> None:
+    """As in the list of events."""
+    instant = AuditEvent.objects.order_by("-sequence")[0].created_at
+
+    _, at = machine.call("GET", f"compliance/activities?created_at.gte={instant:%Y-%m-%dT%H:%M:%S.%f}")
+    _, after = machine.call("GET", f"compliance/activities?created_at.gt={instant:%Y-%m-%dT%H:%M:%S.%f}")
+
+    assert (1, 0) == (len(at["data"]), len(after["data"]))

@@ -1,7 +1,7 @@
 """Invoices, prices, the organization's settings and its activity feed, for machines."""
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -153,6 +153,7 @@ def _as_organization(organization: Organization) -> dict[str, Any]:
 
 def _instant(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidInput("created_at: must be an instant like 2026-11-24T00:00:00Z.", field="created_at") from error

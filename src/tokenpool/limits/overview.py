@@ -16,6 +16,7 @@ from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_sco
 from tokenpool.limits.models import Account
 from tokenpool.metering import report
 from tokenpool.organizations import seats
+from tokenpool.organizations.members import FARTHEST
 from tokenpool.organizations.models import Member, SeatType
 from tokenpool.organizations.roles import Principal, Right
 
@@ -100,8 +101,8 @@ def members(
     by.require(Right.SEE_SPEND)
     if sort not in SORTS:
         raise InvalidInput(f"sort: must be one of {', '.join(SORTS)}.", field="sort")
-    if not 1 <= limit <= MOST or offset < 0:
-        raise InvalidInput(f"limit: must lie between 1 and {MOST}, offset must not be negative.", field="limit")
+    if not 1 <= limit <= MOST or not 0 <= offset <= FARTHEST:
+        raise InvalidInput(f"limit: must lie between 1 and {MOST}, offset between 0 and {FARTHEST}.", field="limit")
     key = str(Month.of(clock.now()))
     account = Account.objects.filter(
         organization_id=by.organization_id,

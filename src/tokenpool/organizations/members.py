@@ -7,12 +7,13 @@ from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from tokenpool.organizations import seats, trail
-from tokenpool.organizations.founding import person_for
+from tokenpool.organizations.founding import NAME_LENGTH, person_for
 from tokenpool.organizations.models import ApiKey, Gate, Member
 from tokenpool.organizations.roles import Principal, Right, Role
 
 SORTS = ("name", "email", "role", "seat_type", "added_at")
 MOST = 1000
+FARTHEST = 10**9
 NO_SUCH_MEMBER = "There is no such member."
 
 
@@ -91,13 +92,15 @@ def search(
 
     Raises:
         NotAllowed: without the right to see members.
-        InvalidInput: an unknown sort, or a page out of range.
+        InvalidInput: an unknown sort, a page out of range, or a text longer than any name.
     """
     by.require(Right.SEE_MEMBERS)
     if sort not in SORTS:
         raise InvalidInput(f"sort: must be one of {', '.join(SORTS)}.", field="sort")
-    if not 1 <= limit <= MOST or offset < 0:
-        raise InvalidInput(f"limit: must lie between 1 and {MOST}, offset must not be negative.", field="limit")
+    if not 1 <= limit <= MOST or not 0 <= offset <= FARTHEST:
+        raise InvalidInput(f"limit: must lie between 1 and {MOST}, offset between 0 and {FARTHEST}.", field="limit")
+    if len(text) > NAME_LENGTH:
+        raise InvalidInput(f"text: at most {NAME_LENGTH} characters.", field="text")
     rows = _present(by)
     if text:
         rows = rows.filter(Q(name__icontains=text) | Q(email__icontains=text))
