@@ -10,7 +10,10 @@ from django.test import Client, override_settings
 
 from builders import DOLLAR, Aurora, aurora
 from tokenpool.audit.models import AuditEvent
+from tokenpool.kernel import clock
+from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
+from tokenpool.limits.models import Account
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations.models import Member, Organization, Person
 from tokenpool.organizations.roles import Principal
@@ -171,6 +174,25 @@ def test_the_live_region_is_silent_until_a_figure_changes(org: Aurora) -> None:
 
     assert (204, 200) == (quiet, changed.status_code)
     assert "$42.00" in changed.content.decode()
+
+
+def test_a_past_months_table_and_file_show_that_month(org: Aurora) -> None:
+    """Farid's $3 of last month, not his $5 of this one; and no limit is set in the past."""
+    month = Month.of(clock.now())
+    for window, dollars in ((month.previous(), 3), (month, 5)):
+        Account.objects.create(
+            organization_id=org.organization_id, scope=f"member:{org.farid.member_id}", window_key=str(window),
+            spent_nano=dollars * DOLLAR,
+        )  # fmt: skip
+    address = f"/usage?month={month.previous()}&sort=spent"
+
+    page = browser(org.ada).get(address).content.decode().split('id="members"')[1]
+    file = browser(org.ada).get(f"{address}&format=csv").content.decode().splitlines()
+
+    assert '<data value="3000000000"' in page
+    assert '<data value="5000000000"' not in page
+    assert 'name="amount"' not in page
+    assert f"{org.farid.member_id},Farid Haddad,farid@aurora.example,chat,3.00,0.00,," == file[1]
 
 
 def test_a_member_sees_nobody_elses_requests(org: Aurora) -> None:

@@ -65,6 +65,7 @@ def _facts(request: PageRequest, wanted: Listing) -> dict[str, Any]:
         descending=wanted.descending,
         offset=wanted.offset,
         limit=wanted.size,
+        month=month,
     )
     return {
         **wanted.facts(found),
@@ -148,6 +149,7 @@ def _csv(request: PageRequest, wanted: Listing) -> HttpResponse:
         sort=wanted.sort,
         descending=wanted.descending,
         limit=overview.MOST,
+        month=month_of(request),
     )
     header = ("member_id", "name", "email", "seat_type", "spent_usd", "held_usd", "limit_usd", "left_usd")
     return csv_file(

@@ -74,9 +74,9 @@ def limits_of(*, by: Principal, member_id: str) -> Explanation:
     return explain_all(by.organization_id, [member])[0]
 
 
-def explain_all(organization_id: str, members: Sequence[Member]) -> list[Explanation]:
-    """Explain the limits of *members* with a constant number of queries."""
-    instant = clock.now()
+def explain_all(organization_id: str, members: Sequence[Member], *, at: datetime | None = None) -> list[Explanation]:
+    """Explain the limits of *members* by what is spent in the windows of *at* (default: now), in few queries."""
+    instant = at or clock.now()
     standing = by_scope(caps.standing(organization_id))
     scopes = {scope for member in members for scope in _scopes(member)}
     accounts = balances(organization_id, scopes, instant)

@@ -88,11 +88,12 @@ def members(
     descending: bool = True,
     offset: int = 0,
     limit: int = 50,
+    month: Month | None = None,
 ) -> tuple[list[MemberBalance], int]:
-    """Return a page of members with this month's spend and limits, and how many match.
+    """Return a page of members with their spend in *month* (default: the running one) and limits, and how many match.
 
     *seat_type* filters by key; the empty string finds members without a seat. Removed members are
-    listed while they have spent something this month.
+    listed while they have spent something in the month.
 
     Raises:
         NotAllowed: without the right to see everybody's spend.
@@ -103,7 +104,8 @@ def members(
         raise InvalidInput(f"sort: must be one of {', '.join(SORTS)}.", field="sort")
     if not 1 <= limit <= MOST or not 0 <= offset <= FARTHEST:
         raise InvalidInput(f"limit: must lie between 1 and {MOST}, offset between 0 and {FARTHEST}.", field="limit")
-    key = str(Month.of(clock.now()))
+    instant = _instant_in(month)
+    key = str(Month.of(instant))
     account = Account.objects.filter(
         organization_id=by.organization_id,
         window_key=key,
@@ -122,15 +124,19 @@ def members(
     order = column.desc(nulls_last=True) if descending else column.asc(nulls_last=True)
     page = list(rows.order_by(order, "id")[offset : offset + limit])
     active = report.last_active(by=by, member_ids=[member.id for member in page])
-    explained = explain_all(by.organization_id, page)
+    explained = explain_all(by.organization_id, page, at=instant)
     return [MemberBalance(one, active.get(one.member.id)) for one in explained], rows.count()
 
 
+def _instant_in(month: Month | None) -> datetime:
+    """Return now, or the beginning of a *month* that is not the running one."""
+    now = clock.now()
+    return now if month is None or month == Month.of(now) else month.start
+
+
 def _scope_balance(organization_id: str, scope: str, month: Month | None) -> ScopeBalance:
-    instant = clock.now() if month is None else min(clock.now(), month.start)
-    if month is not None and month == Month.of(clock.now()):
-        instant = clock.now()
-    key = str(month or Month.of(instant))
+    instant = _instant_in(month)
+    key = str(Month.of(instant))
     row = Account.objects.filter(organization_id=organization_id, scope=scope, window_key=key).first()
     balance = Balance(row.spent_nano, row.held_nano) if row else Balance()
     standing = by_scope(caps.standing(organization_id)).get(scope, ())
