@@ -1,11 +1,14 @@
 """A month at Aurora Ltd: replayed through the real ledger, closed, verified, tampered with, found out."""
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,20 @@ def test_the_csv_carries_every_line_and_no_formula(seeded: seed.Seeded) -> None:
 
     assert len(document["lines"]) + len(document["annex"]) + 2 == len(text.splitlines())
     assert ",\"'=HYPERLINK" in text
+
+
+def test_the_csv_sums_up_in_cents_and_to_the_nano_dollar(seeded: seed.Seeded) -> None:
+    """The lines are the total, rounded and exact; the annex is the usage lines."""
+    document = close.stored(Invoice.objects.get(month="2026-10"))
+
+    rows = list(csv.DictReader(io.StringIO(render.as_csv(document))))
+
+    for column in ("amount", "amount_exact"):
+        sums = {part: sum(Decimal(row[column]) for row in rows if row["part"] == part) for part in ("line", "total")}
+        used = [sum(Decimal(row[column]) for row in rows if (row["part"], row["kind"]) == (part, "usage"))
+                for part in ("line", "annex")]  # fmt: skip
+        assert sums["line"] == sums["total"]
+        assert used[0] == used[1]
 
 
 @pytest.mark.parametrize(

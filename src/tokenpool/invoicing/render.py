@@ -4,6 +4,7 @@ import csv
 import io
 
 from tokenpool.invoicing.document import Document
+from tokenpool.kernel.money import dollars
 
 HEADER = (
     "part",
@@ -33,8 +34,8 @@ def as_csv(document: Document) -> str:
     for row in document["annex"]:
         cells = ["annex", "usage", row["member_id"], row["member"], row["model"], row["model"], row["usage_class"]]
         writer.writerow([*map(harmless, cells), *(row[name] for name in money), document["currency"]])
-    total = ["total", "", "", "", "", "", "", "", document["total"], document["total"], document["currency"]]
-    writer.writerow(total)
+    amounts = (document["total"], dollars(document["total_nano"]))
+    writer.writerow(["total", *[""] * 7, *amounts, document["currency"]])
     return out.getvalue()
 
 
