@@ -158,6 +158,8 @@ def test_the_csv_sums_up_in_cents_and_to_the_nano_dollar(seeded: seed.Seeded) ->
         ("update limits_hold set state = 'void' where rowid = 4", 3),
         ("update invoicing_invoice set document = replace(document, 'Aurora', 'Borealis') where number = 1", 4),
         ("update invoicing_invoice set number = 5 where number = 2", 4),
+        ("update invoicing_invoice set document = document || ' ', sha256 = sha256(document || ' ')", 4),
+        ("delete from invoicing_invoice where number = 2; update invoicing_invoiceseries set last_number = 1", 4),
         ("update metering_usageevent set output_tokens = output_tokens + 1 where rowid = 2", 5),
         ("update metering_usageevent set price_version = 'claude-opus-5@1999-01-01' where rowid = 2", 5),
         ("update audit_auditevent set actor_name = 'nobody' where sequence = 10", 6),
@@ -166,7 +168,8 @@ def test_the_csv_sums_up_in_cents_and_to_the_nano_dollar(seeded: seed.Seeded) ->
 def test_tampering_is_named_by_the_invariant_it_breaks(seeded: seed.Seeded, sql: str, invariant: int) -> None:
     """One nano-dollar is enough."""
     with connection.cursor() as cursor:
-        cursor.execute(sql)
+        for statement in sql.split(";"):
+            cursor.execute(statement)
 
     found = findings()
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from django.db.models import Sum
 
 from tokenpool.audit import chain
+from tokenpool.audit.actions import Action
+from tokenpool.audit.models import AuditEvent
 from tokenpool.invoicing.models import Invoice, InvoiceSeries
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import UnknownModel
@@ -121,11 +123,13 @@ def _endings(on: Examined) -> Iterator[str]:
 def _invoices(on: Examined) -> Iterator[str]:
     """A closed invoice is its bytes, its lines sum up, its usage is its events'; numbers run 1..n."""
     number = 0
+    closed = AuditEvent.objects.filter(organization_id=on.organization_id, action=Action.INVOICE_CLOSED)
+    issued = {event.subject_id: (event.after or {}).get("sha256") for event in closed}
     for invoice in Invoice.objects.filter(organization_id=on.organization_id).order_by("number"):
         number += 1
         if invoice.number != number:
             yield f"{invoice.id} has number {invoice.number}, expected {number}"
-        if hashlib.sha256(invoice.document.encode()).hexdigest() != invoice.sha256:
+        if not hashlib.sha256(invoice.document.encode()).hexdigest() == invoice.sha256 == issued.pop(invoice.id, ""):
             yield f"{invoice.id} ({invoice.month}) is not the document that was issued"
         document = json.loads(invoice.document)
         lines = document["lines"]
@@ -136,6 +140,8 @@ def _invoices(on: Examined) -> Iterator[str]:
         used = rows.aggregate(total=Sum("cost_nano", default=0))["total"]
         if used != document["usage_nano"]:
             yield f"{invoice.id} ({invoice.month}) bills usage of {document['usage_nano']}, the events sum to {used}"
+    for invoice_id in issued:
+        yield f"{invoice_id} was issued, the audit says, and is gone"
     series = InvoiceSeries.objects.filter(organization_id=on.organization_id).first()
     if (series.last_number if series else 0) != number:
         yield f"the series stands at {series.last_number if series else 0}, there are {number} invoices"
