@@ -162,6 +162,20 @@ def test_a_conflict_is_shown_and_loses_nothing(org: Aurora) -> None:
     assert [9 * DOLLAR] == [row.amount_nano for row in caps.standing(org.organization_id)]
 
 
+def test_an_undo_does_not_take_back_what_somebody_else_set_since(org: Aurora) -> None:
+    """Ada sets 5 instead of 9, Bruno sets 7, Ada's undo is a conflict."""
+    org.limit("organization", 9)
+    client = browser(org.ada, **{"hx-request": "true"})
+    saved = client.post("/limits/set", {"scope": "organization", "basis": "pool", "amount": "5"}).content.decode()
+    undo = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', saved.partition("toasts")[2]))
+    caps.set_limit(by=org.bruno, scope="organization", basis="pool", amount_nano=7 * DOLLAR)
+
+    answer = client.post("/limits/set", undo)
+
+    assert ("9.00", 409) == (undo["amount"], answer.status_code)
+    assert [7 * DOLLAR] == [row.amount_nano for row in caps.standing(org.organization_id)]
+
+
 def test_the_live_region_is_silent_until_a_figure_changes(org: Aurora) -> None:
     """204 while nothing moved, the figures again after a change."""
     client = browser(org.ada, **{"hx-request": "true"})
