@@ -250,6 +250,7 @@ def test_hostile_names_stay_text(org: Aurora) -> None:
     [
         ("/members/add", {"email": "nobody", "name": "N"}),
         ("/settings/change", {"refusal_status": "403"}),
+        ("/settings/change", {"name": "Evil", "clamping": "off", "refusal_status": "403"}),
         ("/settings/hipaa", {"confirmation": "wrong"}),
         ("/keys/mint", {"name": "", "product": "chat"}),
         ("/me/choose", {"language": "tlh"}),

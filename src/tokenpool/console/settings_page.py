@@ -20,15 +20,16 @@ def index(request: PageRequest) -> HttpResponse:
 @page(Right.CHANGE_SETTINGS)
 @require_POST
 def change(request: PageRequest) -> HttpResponse:
-    """Change what the form names."""
+    """Change what the form names, all of it or nothing."""
+    given = request.POST
+    status = {"429": 429, "402": 402}.get(given["refusal_status"], 0) if "refusal_status" in given else None
     try:
-        if "name" in request.POST:
-            settings.change(by=request.principal, name=request.POST["name"])
-        if "clamping" in request.POST:
-            settings.change(by=request.principal, clamps_max_tokens=request.POST["clamping"] == "on")
-        if "refusal_status" in request.POST:
-            wanted = {"429": 429, "402": 402}.get(request.POST["refusal_status"], 0)
-            settings.change(by=request.principal, refusal_status=wanted)
+        settings.change(
+            by=request.principal,
+            name=given.get("name"),
+            clamps_max_tokens=given["clamping"] == "on" if "clamping" in given else None,
+            refusal_status=status,
+        )
     except TokenpoolError as error:
         return show(request, "console/settings.html", _facts(request) | {"error": error.message}, status=error.status)
     return redirect("settings")
