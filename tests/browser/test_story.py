@@ -177,6 +177,9 @@ def set_a_limit_at_each_level(page: Page, demo: Demo, words: dict[str, str]) -> 
     page.goto(demo.url + "/limits")
     field = page.locator('form.field:has([value="organization"]):has([value="pool"]) [name=amount]').first
     expect(field).to_have_value(words["limit"])
+    say(field, "5")
+    page.get_by_role("button", name=words["undo"]).click()
+    expect(field).to_have_value(words["limit"])
     page.goto(demo.url + "/usage?q=elena")
     say(own_limit(page), "0")
     expect(page.locator(".toast").last).to_be_visible()
