@@ -1,5 +1,7 @@
 """The pages: every one for every role, forms that change one thing, errors that change nothing."""
 
+import html
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
 from tokenpool.limits.models import Account
 from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations import members
 from tokenpool.organizations.models import Member, Organization, Person
 from tokenpool.organizations.roles import Principal
 
@@ -273,6 +276,26 @@ def test_a_page_that_cannot_be_is_refused(org: Aurora, page: str) -> None:
     for address in ("/usage", "/usage/live", "/members"):
         answer = browser(org.ada).get(address, {"page": page})
         assert (400, True) == (answer.status_code, b"page: must be a positive number" in answer.content)
+
+
+def test_a_form_acts_on_the_organization_whose_page_it_stands_on(org: Aurora) -> None:
+    """Not on the one chosen in another tab since, nor on the first one after a removal from this one."""
+    there = aurora("Borealis", "borealis.example")
+    place = members.add(by=there.ada, email="ada@aurora.example", name="Ada", role="owner")
+    client = browser(org.ada)
+    client.post("/me/choose", {"organization": there.organization_id})
+    page = client.get("/settings").content.decode()
+    form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.partition('id="content"')[2]))
+    headers = json.loads(html.unescape(page.partition("hx-headers='")[2].partition("'")[0]))
+
+    client.post("/me/choose", {"organization": org.organization_id})
+    plain = client.post("/settings/change", {**form, "name": "Not here"})
+    client.post("/me/choose", {"organization": there.organization_id})
+    members.remove(by=there.ada, member_id=place.id)
+    by_htmx = client.post("/settings/change", {"name": "Not here"}, headers={**headers, "hx-request": "true"})
+
+    assert (409, 409) == (plain.status_code, by_htmx.status_code)
+    assert {"Aurora Ltd", "Borealis"} == set(Organization.objects.values_list("name", flat=True))
 
 
 def test_a_form_from_another_site_is_refused(org: Aurora) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from babel.dates import format_datetime, format_skeleton
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
@@ -151,6 +151,16 @@ def query(context: dict[str, Any], **changes: object) -> str:
         else:
             found[name] = str(value)
     return f"?{found.urlencode()}" if found else "?"
+
+
+@register.simple_tag(takes_context=True)
+def form_head(context: dict[str, Any]) -> SafeString:
+    """Return what every form that changes something begins with: its token, and whose page it stands on."""
+    fields = {
+        "csrfmiddlewaretoken": context["csrf_token"],
+        "page_of": context["request"].principal.organization_id,
+    }
+    return format_html_join("", '<input type="hidden" name="{}" value="{}">', fields.items())
 
 
 @register.inclusion_tag("console/pieces/sort.html", takes_context=True)
