@@ -67,7 +67,8 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_the_table_of_rights_is_the_one_in_the_code() -> None:
     """docs/roles.md shows the data that every page and endpoint asks."""
-    columns = {**{role.value: rights for role, rights in RIGHTS_OF_ROLE.items()}, **RIGHTS_OF_KEY}
+    columns = {role.value: rights for role, rights in RIGHTS_OF_ROLE.items()}
+    columns |= {f"{kind} key": rights for kind, rights in RIGHTS_OF_KEY.items()}
     head = f"| right | {' | '.join(columns)} |"
     rows = [
         f"| {right.value} | {' | '.join('x' if right in rights else ' ' for rights in columns.values())} |"
