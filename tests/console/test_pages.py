@@ -16,7 +16,7 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
 from tokenpool.limits.models import Account
-from tokenpool.metering.models import UsageEvent
+from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.organizations import members
 from tokenpool.organizations.models import Member, Organization, Person
 from tokenpool.organizations.roles import Principal
@@ -210,6 +210,22 @@ def test_a_past_months_table_and_file_show_that_month(org: Aurora) -> None:
     assert '<data value="5000000000"' not in page
     assert 'name="amount"' not in page
     assert f"{org.farid.member_id},Farid Haddad,farid@aurora.example,chat,3.00,0.00,," == file[1]
+
+
+def test_what_caching_saved_is_rated_day_by_day_and_less_every_write(org: Aurora) -> None:
+    """Sonnet 5.5: reads at 0.20 on 6 and 0.10 on 7 October instead of 2.00; an hour's write at 4.00: 3.70 - 2.00."""
+    for day, counts in (
+        ("2026-10-06", {"cache_read_tokens": 1_000_000}),
+        ("2026-10-07", {"cache_read_tokens": 1_000_000, "cache_write_1h_tokens": 1_000_000}),
+    ):
+        DailyUsage.objects.create(
+            organization_id=org.organization_id, day=day, member_id=org.elena.member_id, seat_type="chat_claude_code",
+            product="claude_code", model="claude-sonnet-5-5", requests=1, **counts,
+        )  # fmt: skip
+
+    page = browser(org.ada).get("/usage?month=2026-10").content.decode()
+
+    assert "$1.70" in page.partition("What caching saved")[2].partition("</section>")[0]
 
 
 def test_a_member_sees_nobody_elses_requests(org: Aurora) -> None:

@@ -1,6 +1,7 @@
 """The Usage page: the pool, the seat types, spend per day, and the table of spend limits by member; live."""
 
 import hashlib
+from datetime import date
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -91,24 +92,25 @@ def _chart(request: PageRequest, month: Month) -> dict[str, Any]:
     }
     totals = report.month_totals(by=request.principal, month=month)
     mix = [(name, totals[f"{name}_tokens"]) for name in TOKEN_CLASSES]
-    by_model = report.grouped(by=request.principal, month=month, dimensions=("model",))
+    per_day = report.grouped(by=request.principal, month=month, dimensions=("day", "model"))
     return {
         "chart": daily_bars(sums, days=month.days),
         "stack": stack,
         "stacks": [("model", _("Model")), ("product", _("Product")), ("seat_type", _("Seat type"))],
         "mix": shares(mix),
         "totals": totals,
-        "saved_nano": _saved_by_cache(by_model, month, load.standard()),
+        "saved_nano": _saved_by_cache(per_day, load.standard()),
     }
 
 
-def _saved_by_cache(rows: list[dict[str, Any]], month: Month, book: PriceBook) -> int:
-    """Return what the month's cache reads would have cost more as plain input, less what writing them cost more."""
+def _saved_by_cache(rows: list[dict[str, Any]], book: PriceBook) -> int:
+    """Return what cache reads would have cost more as plain input, less what writing cost more, at each day's price."""
     saved = 0
     for row in rows:
-        rates = book.price(row["model"], min(clock.now(), month.end).date()).band(0)
-        read, write = row["cache_read_tokens"], row["cache_write_5m_tokens"]
-        saved += read * (rates.input - rates.cache_read) - write * (rates.cache_write_5m - rates.input)
+        rates = book.price(row["model"], date.fromisoformat(row["day"])).band(0)
+        saved += row["cache_read_tokens"] * (rates.input - rates.cache_read)
+        saved -= row["cache_write_5m_tokens"] * (rates.cache_write_5m - rates.input)
+        saved -= row["cache_write_1h_tokens"] * (rates.cache_write_1h - rates.input)
     return saved // TOKENS_PER_PRICE
 
 
