@@ -12,10 +12,12 @@ from django.test import Client, override_settings
 
 from builders import DOLLAR, Aurora, aurora
 from tokenpool.audit.models import AuditEvent
+from tokenpool.compliance import activity
 from tokenpool.kernel import clock
 from tokenpool.kernel.period import Month
-from tokenpool.limits import caps
+from tokenpool.limits import caps, overview
 from tokenpool.limits.models import Account
+from tokenpool.metering import report
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.organizations import members
 from tokenpool.organizations.models import Member, Organization, Person
@@ -292,6 +294,29 @@ def test_a_page_that_cannot_be_is_refused(org: Aurora, page: str) -> None:
     for address in ("/usage", "/usage/live", "/members"):
         answer = browser(org.ada).get(address, {"page": page})
         assert (400, True) == (answer.status_code, b"page: must be a positive number" in answer.content)
+
+
+def test_a_file_has_every_row_however_many_there_are(org: Aurora, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven members, five requests and all of the audit, read two by two."""
+    month = str(Month.of(clock.now()))
+    for number in range(5):
+        UsageEvent.objects.create(
+            organization_id=org.organization_id, id=f"evt_{number}", request_id=f"req_{number}", month=month,
+            member_id=org.elena.member_id, seat_type="chat_claude_code", product="claude_code", model="claude-opus-5-5",
+            price_version="claude-opus-5-5@2026-09-22", admitted_at_us=number, settled_at_us=number,
+        )  # fmt: skip
+    for module, name in ((members, "MOST"), (overview, "MOST"), (report, "MOST_EVENTS"), (activity, "MOST")):
+        monkeypatch.setattr(module, name, 2)
+    client = browser(org.ada)
+
+    rows = {
+        address: client.get(f"{address}?format=csv").content.decode().splitlines()[1:]
+        for address in ("/members", "/usage", "/requests")
+    }
+    audited = client.get("/audit?format=ndjson").content.decode().splitlines()
+
+    assert {"/members": 7, "/usage": 7, "/requests": 5} == {address: len(set(found)) for address, found in rows.items()}
+    assert list(range(len(audited), 0, -1)) == [json.loads(line)["sequence"] for line in audited]
 
 
 def test_a_form_acts_on_the_organization_whose_page_it_stands_on(org: Aurora) -> None:

@@ -1,6 +1,9 @@
 """Audit: who changed what, when, from what to what; newest first, with the state of the chain."""
 
 import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from django.http import HttpResponse
 
@@ -18,18 +21,14 @@ def index(request: PageRequest) -> HttpResponse:
     """Show the activities, or send them as NDJSON."""
     kind = request.GET.get("type", "")
     types = (kind,) if kind in list(Action) else ()
-    as_file = request.GET.get("format") == "ndjson"
-    found = activity.list_activities(
-        by=request.principal,
-        activity_types=types,
-        after_id=request.GET.get("after", ""),
-        limit=activity.MOST if as_file else PAGE,
-    )
-    if as_file:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found["data"])
+    activities = partial(activity.list_activities, by=request.principal, activity_types=types)
+    after_id = request.GET.get("after", "")
+    if request.GET.get("format") == "ndjson":
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _every(activities, after_id))
         response = HttpResponse(lines, content_type="application/x-ndjson")
         response["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
         return response
+    found = activities(after_id=after_id, limit=PAGE)
     facts = {
         "rows": [(row, _who(row["actor"]), _difference(row["before"], row["after"])) for row in found["data"]],
         "more": found["has_more"],
@@ -39,6 +38,15 @@ def index(request: PageRequest) -> HttpResponse:
         "broken": chain.verify(request.principal.organization_id),
     }
     return show(request, "console/audit.html", facts)
+
+
+def _every(activities: Callable[..., dict[str, Any]], after_id: str) -> Iterator[dict[str, Any]]:
+    """Yield all activities after *after_id*."""
+    more = True
+    while more:
+        found = activities(after_id=after_id, limit=activity.MOST)
+        yield from found["data"]
+        after_id, more = found["last_id"], found["has_more"]
 
 
 def _who(actor: dict[str, str]) -> str:

@@ -1,5 +1,7 @@
 """The Members page: find, add, remove, and choose a seat type in the row, which saves by itself."""
 
+from functools import partial
+
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -7,7 +9,7 @@ from django.views.decorators.http import require_POST
 
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.csv_export import csv_file
-from tokenpool.console.query import listing
+from tokenpool.console.query import every, listing
 from tokenpool.kernel.errors import TokenpoolError
 from tokenpool.organizations import members, seats
 from tokenpool.organizations.roles import Right, Role
@@ -19,22 +21,22 @@ FILTERS = ("seat_type", "role")
 def index(request: PageRequest) -> HttpResponse:
     """Show the page, or the list as CSV."""
     wanted = listing(request, sorts=members.SORTS, default="name", filters=FILTERS)
-    as_csv = request.GET.get("format") == "csv"
-    rows, found = members.search(
+    search = partial(
+        members.search,
         by=request.principal,
         text=wanted.text,
         seat_type=wanted.filters.get("seat_type"),
         role=wanted.filters.get("role"),
         sort=wanted.sort,
         descending=wanted.descending,
-        offset=0 if as_csv else wanted.offset,
-        limit=members.MOST if as_csv else wanted.size,
     )
-    if as_csv:
+    if request.GET.get("format") == "csv":
         header = ("member_id", "name", "email", "role", "seat_type", "cost_center")
+        found_all = every(lambda offset: search(offset=offset, limit=members.MOST))
         return csv_file(
-            "members", header, [(m.id, m.name, m.email, m.role, m.seat_type or "", m.cost_center) for m in rows]
+            "members", header, ((m.id, m.name, m.email, m.role, m.seat_type or "", m.cost_center) for m in found_all)
         )
+    rows, found = search(offset=wanted.offset, limit=wanted.size)
     facts = {**wanted.facts(found), "rows": rows, **_choices(request)}
     return show(request, "console/members.html", facts)
 

@@ -1,8 +1,8 @@
 """What a list's address says: search, filters, sort, page, month; wrong values are errors, not guesses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
@@ -12,6 +12,7 @@ from tokenpool.kernel.period import Month
 
 PAGE_SIZE = 50
 MOST_PAGES = 10**6
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ def listing(
     given = {name: "" if value == "none" else value for name, value in given.items()}
     descending = request.GET.get("order", "desc" if default == "spent" else "asc") == "desc"
     return Listing(request.GET.get("q", "").strip()[:80], given, sort, descending, int(page))
+
+
+def every(read: Callable[[int], tuple[list[Row], int]]) -> Iterator[Row]:
+    """Yield all rows of a list: *read* takes an offset and returns a page and how many rows match."""
+    offset, rows, found = 0, *read(0)
+    while rows:
+        yield from rows
+        offset += len(rows)
+        rows, found = read(offset) if offset < found else ([], found)
 
 
 def month_of(request: HttpRequest) -> Month:

@@ -1,5 +1,8 @@
 """Requests: the usage events behind every number, and each one's sum."""
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
 from django.http import HttpResponse
 
 from tokenpool.console.access import PageRequest, page, show
@@ -43,18 +46,11 @@ def index(request: PageRequest) -> HttpResponse:
     if not by.may(Right.SEE_SPEND):
         member_id = by.member_id
     model, product = request.GET.get("model", ""), request.GET.get("product", "")
-    as_csv = request.GET.get("format") == "csv"
-    rows, more = report.events(
-        by=by,
-        member_id=member_id,
-        month=month,
-        model=model,
-        product=product,
-        after_id=request.GET.get("after", ""),
-        limit=report.MOST_EVENTS if as_csv else PAGE,
-    )
-    if as_csv:
-        return _csv(rows)
+    events = partial(report.events, by=by, member_id=member_id, month=month, model=model, product=product)
+    after_id = request.GET.get("after", "")
+    if request.GET.get("format") == "csv":
+        return _csv(_every(events, after_id))
+    rows, more = events(after_id=after_id, limit=PAGE)
     people = Member.objects.filter(organization_id=by.organization_id).order_by("name")
     names = dict(people.values_list("id", "name"))
     facts = {
@@ -107,7 +103,16 @@ def _prompt(event: UsageEvent) -> int:
     return event.input_tokens + event.cache_read_tokens + event.cache_write_5m_tokens + event.cache_write_1h_tokens
 
 
-def _csv(rows: list[UsageEvent]) -> HttpResponse:
+def _every(events: Callable[..., tuple[list[UsageEvent], bool]], after_id: str) -> Iterator[UsageEvent]:
+    """Yield all events after *after_id*."""
+    more = True
+    while more:
+        rows, more = events(after_id=after_id, limit=report.MOST_EVENTS)
+        yield from rows
+        after_id = rows[-1].id if rows else ""
+
+
+def _csv(rows: Iterable[UsageEvent]) -> HttpResponse:
     return csv_file(
         "requests",
         ("admitted_at", *CSV_COLUMNS, "cost_usd"),

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.charts import daily_bars, shares
 from tokenpool.console.csv_export import csv_file
-from tokenpool.console.query import Listing, listing, month_of
+from tokenpool.console.query import Listing, every, listing, month_of
 from tokenpool.kernel import clock
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
@@ -144,13 +145,13 @@ def _months(organization_id: str) -> list[Month]:
 
 
 def _csv(request: PageRequest, wanted: Listing) -> HttpResponse:
-    rows, _found = overview.members(
+    read = partial(
+        overview.members,
         by=request.principal,
         text=wanted.text,
         seat_type=wanted.filters.get("seat_type"),
         sort=wanted.sort,
         descending=wanted.descending,
-        limit=overview.MOST,
         month=month_of(request),
     )
     header = ("member_id", "name", "email", "seat_type", "spent_usd", "held_usd", "limit_usd", "left_usd")
@@ -168,7 +169,7 @@ def _csv(request: PageRequest, wanted: Listing) -> HttpResponse:
                 _or_empty(row.explanation.own.amount_nano if row.explanation.own else None),
                 _or_empty(row.explanation.binding.left_nano if row.explanation.binding else None),
             )
-            for row in rows
+            for row in every(lambda offset: read(offset=offset, limit=overview.MOST))
         ],
     )
 
