@@ -29,6 +29,9 @@ def test_an_address_is_a_member_once(database: Path) -> None:
         ({"role": "king"}, "role"),
         ({"seat_type": "gold"}, "seat_type"),
         ({"password": "short"}, "member_password"),
+        ({"cost_center": "R&D\0"}, "cost_center"),
+        ({"cost_center": "\n=1+1"}, "cost_center"),
+        ({"cost_center": "x" * 81}, "cost_center"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field_and_adds_nobody(database: Path, given: dict[str, str], field: str) -> None:

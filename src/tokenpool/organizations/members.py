@@ -38,8 +38,8 @@ def add(
     wanted = _role(role)
     if wanted is not Role.MEMBER:
         by.require(Right.CHANGE_ROLES)
-    if len(cost_center) > 80:  # noqa: PLR2004 - the column's width
-        raise InvalidInput("cost_center: at most 80 characters.", field="cost_center")
+    if len(cost_center) > 80 or not cost_center.isprintable():  # noqa: PLR2004 - the column's width
+        raise InvalidInput("cost_center: at most 80 printable characters.", field="cost_center")
     with transaction.atomic():
         Gate.objects.select_for_update().get(organization_id=by.organization_id)
         person = person_for(
