@@ -94,6 +94,17 @@ def test_an_admins_password_does_not_open_another_organization(database: Path) -
     assert Person.objects.get(email="own@x.example").check_password("chosen by themselves")
 
 
+def test_the_name_a_person_has_elsewhere_stays_there(database: Path) -> None:
+    """Borealis, knowing an address alone, does not learn from Aurora whose it is."""
+    _, there = aurora(), aurora("Borealis", "borealis.example")
+
+    added = members.add(by=there.ada, email="farid@aurora.example", name="  Somebody ")
+
+    assert ("Somebody", "Farid Haddad") == (added.name, Person.objects.get(email="farid@aurora.example").name)
+    with pytest.raises(InvalidInput, match="member_name"):
+        members.add(by=there.ada, email="giulia@aurora.example", name="")
+
+
 def test_search_finds_by_name_and_address_and_filters(database: Path) -> None:
     """As one types; without a seat is a filter too."""
     found = aurora()

@@ -7,7 +7,7 @@ from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from tokenpool.organizations import seats, trail
-from tokenpool.organizations.founding import NAME_LENGTH, person_for
+from tokenpool.organizations.founding import NAME_LENGTH, checked_name, person_for
 from tokenpool.organizations.models import ApiKey, Gate, Member
 from tokenpool.organizations.roles import Principal, Right, Role
 
@@ -27,7 +27,7 @@ def add(
     cost_center: str = "",
     password: str | None = None,
 ) -> Member:
-    """Add a member at once; without a password they sign in after setting one.
+    """Add a member at once, under the name given here; without a password they sign in after setting one.
 
     Raises:
         NotAllowed: *by* may not manage members, or not give this role.
@@ -52,7 +52,7 @@ def add(
             id=ids.new("user"),
             person_id=person.id,
             email=person.email,
-            name=person.name,
+            name=checked_name("member_name", name),
             role=wanted.value,
             cost_center=cost_center,
             added_at=clock.now(),
