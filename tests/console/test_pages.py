@@ -122,6 +122,14 @@ def test_a_seat_type_that_does_not_exist_keeps_the_old_one(org: Aurora) -> None:
     assert "there is no “gold”" in failed.content.decode()
 
 
+def test_a_seat_type_that_cannot_be_is_told_without_javascript_too(org: Aurora) -> None:
+    """As a page with the reason, not as if it had been saved."""
+    failed = browser(org.ada).post(f"/members/{org.farid.member_id}/seat", {"seat_type": "gold"})
+
+    assert 400 == failed.status_code
+    assert "there is no “gold”" in failed.content.decode()
+
+
 @pytest.mark.parametrize(
     ("language", "typed", "nano"),
     [

@@ -57,7 +57,8 @@ def assign_seat(request: PageRequest, member_id: str) -> HttpResponse:
     except TokenpoolError as error:
         status, facts["state"], facts["error"] = error.status, "failed", error.message
     if not request.htmx:
-        return redirect("members")
+        failed = {"message": facts.get("error", ""), "status": status}
+        return show(request, "console/error.html", failed, status) if "error" in facts else redirect("members")
     return render(request, "console/pieces/seat_field.html", facts, status=status)
 
 
