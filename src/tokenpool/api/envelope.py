@@ -1,7 +1,8 @@
 """Every answer below `/v1/` has a request id, and every error Anthropic's envelope, whoever made it."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -10,11 +11,13 @@ from tokenpool.kernel.errors import TokenpoolError
 
 _KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 _SENTENCES = {
+    400: "The request cannot be read: it is too large, or its address holds what no address of ours does.",
     404: "There is no such address here; docs/api.md lists what is served.",
     405: "This address does not take that method.",
     500: "Tokenpool failed to handle this request; the operator's log has the cause under this id.",
 }
 LEAST_ERROR = 400
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Envelope:
@@ -57,14 +60,26 @@ def strict_json(body: bytes) -> object:
     """Read a JSON body.
 
     Raises:
-        ValueError: malformed, with duplicate keys, with NaN and its like, or with text that is no Unicode.
+        ValueError: malformed, with duplicate keys, with NaN and its like, or with text that cannot be stored.
     """
     found: object = json.loads(body, object_pairs_hook=_once, parse_constant=_never)
-    try:
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("it holds half a surrogate pair") from error
+    for text in _texts(found):
+        if "\0" in text:
+            raise ValueError("it holds a NUL character")
+        if _HALF_A_PAIR.search(text):
+            raise ValueError("it holds half a surrogate pair")
     return found
+
+
+def _texts(found: object) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, dict):
+        yield from found
+        found = list(found.values())
+    if isinstance(found, list):
+        for one in found:
+            yield from _texts(one)
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "tokenpool.api.envelope.Envelope",
+    "tokenpool.config.text.NoNul",
     "django.middleware.security.SecurityMiddleware",
     "tokenpool.console.headers.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",

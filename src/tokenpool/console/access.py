@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from tokenpool.console import frame
-from tokenpool.kernel.errors import Conflict, TokenpoolError
+from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 from tokenpool.organizations.principals import of_person
 from tokenpool.organizations.roles import Principal, Right
 
@@ -35,7 +35,7 @@ def page(right: Right | None = None) -> Callable[[Page], Callable[..., HttpRespo
         def guarded(request: PageRequest, *arguments: str, **named: str) -> HttpResponse:
             try:
                 request.principal = of_person(request.user, request.session.get("organization", ""))  # type: ignore[arg-type]
-                _check_page_of(request)
+                _check_form(request)
                 if right is not None:
                     request.principal.require(right)
                 return view(request, *arguments, **named)
@@ -47,8 +47,10 @@ def page(right: Right | None = None) -> Callable[[Page], Callable[..., HttpRespo
     return door
 
 
-def _check_page_of(request: PageRequest) -> None:
-    """Refuse a form of another organization's page: one was chosen in another tab, or the membership ended."""
+def _check_form(request: PageRequest) -> None:
+    """Refuse a form with NUL, and one of another organization's page: chosen in another tab, or left since."""
+    if any("\0" in text for _, values in request.POST.lists() for text in values):
+        raise InvalidInput("A field holds a NUL character; type it again.")
     page_of = request.headers.get("x-organization") or request.POST.get("page_of", "")
     if request.method == "POST" and page_of not in ("", request.principal.organization_id):
         raise Conflict("This was another organization's page, so nothing was changed; open the page again.")
