@@ -8,7 +8,8 @@ from django.test import Client
 
 from builders import Aurora, aurora
 from tokenpool.audit.models import AuditEvent
-from tokenpool.organizations import api_keys
+from tokenpool.kernel.errors import InvalidInput
+from tokenpool.organizations import api_keys, members
 from tokenpool.organizations.models import Person
 
 
@@ -70,3 +71,13 @@ def test_a_form_with_nul_changes_nothing(org: Aurora) -> None:
 def test_a_cookie_with_nul_signs_nobody_in(org: Aurora) -> None:
     """Nor does it break the page."""
     assert 400 == Client(headers={"cookie": r'sessionid="aaaaaaaa\000aaaaaaaa"'}).get("/usage").status_code
+
+
+def test_an_address_longer_than_its_column_is_no_address(org: Aurora) -> None:
+    """254 characters are, 255 are not."""
+    host = ".".join(["h" * 60, "h" * 60, "h" * 60])
+    longest = f"{'l' * (254 - len(host) - 4)}@{host}.it"
+
+    assert longest == members.add(by=org.ada, email=longest, name="Longest").email
+    with pytest.raises(InvalidInput, match="member_email"):
+        members.add(by=org.ada, email=f"l{longest}", name="Longer")

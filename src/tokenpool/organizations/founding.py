@@ -2,7 +2,7 @@
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
+from django.core.validators import MaxLengthValidator, validate_email
 from django.db import transaction
 
 from tokenpool.audit.actions import Action
@@ -15,6 +15,7 @@ from tokenpool.organizations.roles import Role, system
 EXAMPLE_PLAN = "enterprise_example"
 DOLLAR = 1_000_000_000
 NAME_LENGTH = 120
+EMAIL_LENGTH = 254
 
 
 def ensure_example_plan() -> Plan:
@@ -84,6 +85,7 @@ def person_for(*, email: str, name: str, password: str | None, field: str, organ
     email = email.strip().lower()
     try:
         validate_email(email)
+        MaxLengthValidator(EMAIL_LENGTH)(email)
     except ValidationError as error:
         raise InvalidInput(
             f"{field}_email: “{email[:80]}” is not an e-mail address.", field=f"{field}_email"
