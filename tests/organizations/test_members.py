@@ -94,6 +94,25 @@ def test_an_admins_password_does_not_open_another_organization(database: Path) -
     assert Person.objects.get(email="own@x.example").check_password("chosen by themselves")
 
 
+def test_two_organizations_add_the_same_stranger_at_once(
+    either_database: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes second finds the person of who came first; the password of neither admin opens both."""
+    here, there = aurora(), aurora("Borealis", "borealis.example")
+
+    def come_first(person: Person) -> None:
+        monkeypatch.undo()
+        members.add(by=there.ada, email=person.email, name="New", password="chosen by another")
+
+    monkeypatch.setattr(Person, "set_password", lambda person, _: come_first(person))
+
+    members.add(by=here.ada, email="new@x.example", name="New", password="chosen by an admin")
+
+    person = Person.objects.get(email="new@x.example")
+    assert {person.id} == set(Member.objects.filter(email=person.email).values_list("person_id", flat=True))
+    assert (2, False) == (Member.objects.filter(email=person.email).count(), person.has_usable_password())
+
+
 def test_the_name_a_person_has_elsewhere_stays_there(database: Path) -> None:
     """Borealis, knowing an address alone, does not learn from Aurora whose it is."""
     _, there = aurora(), aurora("Borealis", "borealis.example")

@@ -3,7 +3,7 @@
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, validate_email
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
@@ -90,13 +90,18 @@ def person_for(*, email: str, name: str, password: str | None, field: str, organ
         raise InvalidInput(
             f"{field}_email: “{email[:80]}” is not an e-mail address.", field=f"{field}_email"
         ) from error
-    known = Person.objects.filter(email=email).first()
-    if known:
-        if known.password_given_by not in ("", organization_id):
-            known.set_unusable_password()
-            known.password_given_by = ""
-            known.save(update_fields=["password", "password_given_by"])
-        return known
+    person = Person.objects.filter(email=email).first() or _new_person(
+        email=email, name=name, password=password, field=field, organization_id=organization_id
+    )
+    if person.password_given_by not in ("", organization_id):
+        person.set_unusable_password()
+        person.password_given_by = ""
+        person.save(update_fields=["password", "password_given_by"])
+    return person
+
+
+def _new_person(*, email: str, name: str, password: str | None, field: str, organization_id: str) -> Person:
+    """Create a person; return the one that another organization has created meanwhile."""
     # Letters and digits alone: the links of a password reset carry this id.
     person = Person(
         id=ids.new("person").replace("_", ""),
@@ -110,7 +115,11 @@ def person_for(*, email: str, name: str, password: str | None, field: str, organ
         check_password_strength(password, person, field=f"{field}_password")
         person.set_password(password)
         person.password_given_by = organization_id
-    person.save(force_insert=True)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+    except IntegrityError:
+        return Person.objects.get(email=email)
     return person
 
 
