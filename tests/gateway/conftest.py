@@ -27,7 +27,12 @@ from tokenpool.pricing import load
 MODEL = "claude-opus-5-5"  # 4 in, 20 out, 5 write, 0.20 read dollars per million: 4,000 and 20,000 nano a token
 USAGE = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 7}
 COST = 1_088_000
-BODY = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
+BODY = {
+    "model": MODEL,
+    "max_tokens": 100,
+    "inference_geo": "global",
+    "messages": [{"role": "user", "content": "Hello"}],
+}
 
 
 MESSAGE = {

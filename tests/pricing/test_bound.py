@@ -79,3 +79,11 @@ def test_a_modifier_without_a_price_is_refused_by_name(asked: dict[str, bool]) -
     """Haiku 4.5 has neither fast mode nor US-only inference."""
     with pytest.raises(Unbounded, match="no price for claude-haiku-4-5"):
         largest_cost(Shape(100, 100, **asked), BOOK.price("claude-haiku-4-5", DAY))
+
+
+def test_an_account_whose_default_is_the_us_stays_within_the_bound() -> None:
+    """1,000 in and 1,000 out may be reported as US inference unasked: the bound has the factor, 26,400,000 nano."""
+    price = load.standard().price("claude-opus-5-5", date(2026, 11, 24))
+    counts = TokenCounts(input=1000, output=1000)
+
+    assert largest_cost(Shape(1000, 1000, us_possible=True), price).amount() == rate(counts, price, us_only=True).total

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenpool.gateway import forward, messages
+from tokenpool.gateway import forward, holds, messages
 from tokenpool.gateway.answers import Endpoint, answering
 from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.parts import Parts
@@ -31,6 +31,12 @@ def routes(parts: Parts) -> list[BaseRoute]:
         Route("/v1/messages/count_tokens", passing, methods=["POST"]),
         Route("/v1/models", passing, methods=["GET"]),
         Route("/v1/models/{model:path}", passing, methods=["GET"]),
+        Route("/v1/tokenpool/holds", served(holds.create), methods=["POST"]),
+        Route("/v1/tokenpool/holds/{hold_id}", served(holds.of_one(holds.show)), methods=["GET"]),
+        *(
+            Route(f"/v1/tokenpool/holds/{{hold_id}}/{verb.__name__}", served(holds.of_one(verb)), methods=["POST"])
+            for verb in (holds.settle, holds.extend, holds.void)
+        ),
         Route("/healthz", healthy, methods=["GET"]),
         Route("/readyz", served(ready), methods=["GET"]),
     ]

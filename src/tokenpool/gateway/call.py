@@ -8,8 +8,9 @@ provider's template around it. Media count with their documented maxima instead 
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from tokenpool.gateway.body import Seen, parse_body
 from tokenpool.gateway.parameters import (
     CLEARING_EDITS,
     CLIENT_TOOLS,
@@ -30,17 +31,6 @@ FLOOR_OUTPUT = 1_024
 _MAX_TOKENS = re.compile(rb'("max_tokens"\s*:\s*)(\d+)')
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What was met while parsing: whether cache writes, long ones, or media can occur anywhere in the body."""
-
-    cache_5m: bool = False
-    cache_1h: bool = False
-    image_bytes: int = 0
-    images: int = 0  # wherever an object calls itself one
-    unbounded_media: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call as asked: its bytes, and what bounds it."""
@@ -50,11 +40,12 @@ class Call:
     max_tokens: int
     stream: bool
     us_only: bool
+    us_possible: bool
     fast: bool
     floor_output: int
     web_searches: int
     rereads: int  # how often the context may be read again by tools that run at the provider
-    seen: _Seen = field(repr=False)
+    seen: Seen = field(repr=False)
 
     def shape(self, price: ModelPrice) -> Shape:
         """Return the largest usage this call can have at *price*.
@@ -79,6 +70,7 @@ class Call:
             cache_5m=self.seen.cache_5m,
             cache_1h=self.seen.cache_1h,
             us_only=self.us_only,
+            us_possible=self.us_possible,
             fast=self.fast,
             web_searches=self.web_searches,
         )
@@ -100,7 +92,7 @@ def read_call(raw: bytes) -> Call:
         InvalidInput: malformed JSON, duplicate keys, a missing or wrong field; names it.
         Unbounded: a parameter whose cost cannot be bounded; names it.
     """
-    body, seen = _parse(raw)
+    body, seen = parse_body(raw)
     for name in body:
         if PARAMETERS.get(name) is Class.REFUSED and body[name] is not None:
             raise Unbounded(
@@ -117,75 +109,13 @@ def read_call(raw: bytes) -> Call:
         max_tokens=max_tokens,
         stream=body.get("stream") is True,
         us_only=body.get("inference_geo") == "us",
+        us_possible=body.get("inference_geo") != "global",
         fast=body.get("speed") == "fast",
         floor_output=_floor(body.get("thinking")),
         web_searches=searches,
         rereads=rereads,
         seen=seen,
     )
-
-
-def _parse(raw: bytes) -> tuple[dict[str, Any], _Seen]:
-    seen = _Seen()
-
-    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InvalidInput(f"The body has the key “{twice[:40]}” twice in one object.", field=twice[:40])
-        _look(found, seen)
-        return found
-
-    try:
-        body = json.loads(raw, object_pairs_hook=check, parse_constant=_no_constant)
-    except InvalidInput:
-        raise
-    except RecursionError as error:
-        raise InvalidInput("The body is nested too deeply.") from error
-    except ValueError as error:
-        raise InvalidInput(f"The body is not valid JSON: {error}.") from error
-    if not isinstance(body, dict):
-        raise InvalidInput("The body must be a JSON object.")
-    if seen.images:
-        seen.image_bytes = _image_bytes(body.get("messages"))
-    return body, seen
-
-
-def _image_bytes(blocks: object) -> int:
-    """Return the length of image data where the API reads images; look-alikes elsewhere are text and count."""
-    total = 0
-    for block in blocks if isinstance(blocks, list) else ():
-        if not isinstance(block, dict):
-            continue
-        source = block.get("source")
-        if block.get("type") == "image" and isinstance(source, dict) and source.get("type") == "base64":
-            data = source.get("data")
-            total += len(data) if isinstance(data, str) and data.isascii() else 0
-        elif "role" in block or block.get("type") == "tool_result":
-            total += _image_bytes(block.get("content"))
-    return total
-
-
-def _look(found: dict[str, Any], seen: _Seen) -> None:
-    """Note what an object of the body makes possible."""
-    cache = found.get("cache_control")
-    if cache is not None:
-        seen.cache_5m = True
-        seen.cache_1h = seen.cache_1h or (isinstance(cache, dict) and cache.get("ttl") not in (None, "5m"))
-    kind = found.get("type")
-    if kind == "image":
-        seen.images += 1
-    elif kind == "document":
-        source = found.get("source")
-        if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
-            seen.unbounded_media = True
-    elif kind in ("file", "container_upload") or "file_id" in found:
-        seen.unbounded_media = True
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise InvalidInput(f"The body has {text}, which is not JSON.")
 
 
 def _model(body: dict[str, Any]) -> str:

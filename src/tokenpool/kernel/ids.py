@@ -3,6 +3,8 @@
 One request is one id: its hold, its events and its `request-id` header differ in the prefix alone.
 """
 
+import hashlib
+import json
 import re
 import secrets
 
@@ -16,6 +18,12 @@ def new(prefix: str) -> str:
     """Return a new id that sorts after the ids made in earlier milliseconds."""
     milliseconds = clock.timestamp(clock.now()) // 1000
     return f"{prefix}_{_encode(milliseconds << 80 | secrets.randbits(80))}"
+
+
+def derived(prefix: str, *names: str) -> str:
+    """Return the id that the same *names* always give: their SHA-256, cut to 128 bits."""
+    digest = hashlib.sha256(json.dumps(names).encode()).digest()
+    return f"{prefix}_{_encode(int.from_bytes(digest[:16]))}"
 
 
 def twin(prefix: str, of: str) -> str:

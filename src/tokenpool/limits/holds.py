@@ -2,6 +2,8 @@
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Row, Store
+from tokenpool.limits import tables
+from tokenpool.limits.tables import HoldRow
 
 _OVERDUE = (
     "select organization_id, id, state, model, price_version, amount_nano, reserved_nano, max_output, "
@@ -20,6 +22,13 @@ async def overdue(store: Store) -> list[Row]:
     output, admission (microseconds since 1970), evidence.
     """
     return await store.read(_OVERDUE, (clock.timestamp(clock.now()),))
+
+
+async def find(store: Store, organization_id: str, hold_id: str) -> HoldRow | None:
+    """Return a hold of this organization, or None."""
+    query = tables.read_holds(organization_id, [hold_id])
+    rows = await store.read(query.sql.replace("id in (?*)", "id = ?"), (organization_id, hold_id))
+    return HoldRow.from_row(rows[0]) if rows else None
 
 
 async def open_before(store: Store, organization_id: str, before_us: int) -> int:

@@ -8,7 +8,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from tokenpool.kernel.errors import NotAuthenticated
+from tokenpool.kernel.errors import NotAuthenticated, NotFound
 from tokenpool.kernel.group_commit import Row, Store
 from tokenpool.organizations.api_keys import hash_key, looks_like_key
 
@@ -27,6 +27,17 @@ left join organizations_member m
 left join organizations_seattype s on s.plan_id = o.plan_id and s.key = m.seat_type
 left join organizations_member w on w.organization_id = k.organization_id and w.role = 'primary_owner'
 where k.key_hash = ? and k.revoked_at is null
+"""
+_MEMBER = """
+select g.organization_id, '', 'member', cast(? as varchar(20)), m.id, m.email, m.name, m.seat_type, m.cost_center,
+       s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens, o.refusal_status,
+       g.version, w.name, w.email
+from organizations_member m
+join organizations_organization o on o.id = m.organization_id
+join organizations_gate g on g.organization_id = m.organization_id
+left join organizations_seattype s on s.plan_id = o.plan_id and s.key = m.seat_type
+left join organizations_member w on w.organization_id = m.organization_id and w.role = 'primary_owner'
+where m.organization_id = ? and (m.id = ? or m.email = ?) and m.removed_at is null
 """
 _VERSION = "select version from organizations_gate where organization_id = ?"
 
@@ -76,6 +87,17 @@ class Directory:
             if version and version[0][0] == known.version:
                 return known
         return await self._read(digest)
+
+    async def member(self, organization_id: str, member: str, product: str) -> KeyFacts:
+        """Return the facts of a call on behalf of *member* (id or e-mail address) with *product*.
+
+        Raises:
+            NotFound: nobody of this organization.
+        """
+        rows = await self._store.read(_MEMBER, (product, organization_id, member, member))
+        if not rows:
+            raise NotFound("member: there is no such member; give an id or an e-mail address.", field="member")
+        return _facts(rows[0])
 
     async def _read(self, digest: str) -> KeyFacts:
         rows = await self._store.read(_FACTS, (digest,))

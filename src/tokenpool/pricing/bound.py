@@ -21,6 +21,7 @@ class Shape:
     cache_5m: bool = False
     cache_1h: bool = False
     us_only: bool = False
+    us_possible: bool = False  # not asked for, but an account's default may make it so
     fast: bool = False
     web_searches: int = 0
 
@@ -58,7 +59,7 @@ def largest_cost(shape: Shape, price: ModelPrice) -> Bound:
         raise Unbounded(f"speed: fast mode has no price for {price.model}; leave it out.", field="speed")
     if shape.us_only and price.us_factor is None:
         raise Unbounded(f"inference_geo: “us” has no price for {price.model}; leave it out.", field="inference_geo")
-    top, bottom = (price.us_factor or ONE) if shape.us_only else ONE
+    top, bottom = (price.us_factor or ONE) if shape.us_only or shape.us_possible else ONE
     candidates = _reachable(shape, price)
     dearest_input = max(_dearest_input(rates, shape) for rates in candidates)
     dearest_output = max(rates.output for rates in candidates)

@@ -1,0 +1,86 @@
+"""Reading a request's body: strict JSON, and what stands anywhere in it that can cost."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from tokenpool.kernel.errors import InvalidInput
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was met while parsing: whether cache writes, long ones, or media can occur anywhere in the body."""
+
+    cache_5m: bool = False
+    cache_1h: bool = False
+    image_bytes: int = 0
+    images: int = 0  # wherever an object calls itself one
+    unbounded_media: bool = False
+
+
+def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
+    """Return the JSON object in *raw* and what stood anywhere in it that can cost.
+
+    Raises:
+        InvalidInput: not JSON, no object, nested too deeply, or a key that stands twice.
+    """
+    seen = Seen()
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidInput(f"The body has the key “{twice[:40]}” twice in one object.", field=twice[:40])
+        _look(found, seen)
+        return found
+
+    try:
+        body = json.loads(raw, object_pairs_hook=check, parse_constant=_no_constant)
+    except InvalidInput:
+        raise
+    except RecursionError as error:
+        raise InvalidInput("The body is nested too deeply.") from error
+    except ValueError as error:
+        raise InvalidInput(f"The body is not valid JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise InvalidInput("The body must be a JSON object.")
+    if seen.images:
+        seen.image_bytes = _image_bytes(body.get("messages"))
+    return body, seen
+
+
+def _image_bytes(blocks: object) -> int:
+    """Return the length of image data where the API reads images; look-alikes elsewhere are text and count."""
+    total = 0
+    for block in blocks if isinstance(blocks, list) else ():
+        if not isinstance(block, dict):
+            continue
+        source = block.get("source")
+        if block.get("type") == "image" and isinstance(source, dict) and source.get("type") == "base64":
+            data = source.get("data")
+            total += len(data) if isinstance(data, str) and data.isascii() else 0
+        elif "role" in block or block.get("type") == "tool_result":
+            total += _image_bytes(block.get("content"))
+    return total
+
+
+def _look(found: dict[str, Any], seen: Seen) -> None:
+    """Note what an object of the body makes possible."""
+    cache = found.get("cache_control")
+    if cache is not None:
+        seen.cache_5m = True
+        seen.cache_1h = seen.cache_1h or (isinstance(cache, dict) and cache.get("ttl") not in (None, "5m"))
+    kind = found.get("type")
+    if kind == "image":
+        seen.images += 1
+    elif kind == "document":
+        source = found.get("source")
+        if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
+            seen.unbounded_media = True
+    elif kind in ("file", "container_upload") or "file_id" in found:
+        seen.unbounded_media = True
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise InvalidInput(f"The body has {text}, which is not JSON.")

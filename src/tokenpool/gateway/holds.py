@@ -1,0 +1,285 @@
+"""The hold API: for products that call models themselves. Hold before the call, settle after it; all idempotent.
+
+A meter key speaks for every member of its organization; the member's seat, limits and prices decide.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tokenpool.gateway import refusals
+from tokenpool.gateway.authenticate import credential, entitle
+from tokenpool.gateway.body import parse_body
+from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS, read_body
+from tokenpool.gateway.parts import Parts
+from tokenpool.kernel import clock, ids
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
+from tokenpool.kernel.money import dollars, nano_from_decimal_text
+from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.limits import holds
+from tokenpool.limits.operations import (
+    LEASE_SECONDS,
+    Attribution,
+    Authorize,
+    Done,
+    Ended,
+    Extend,
+    Refusal,
+    Settle,
+    Stale,
+    Void,
+)
+from tokenpool.limits.tables import HoldRow
+from tokenpool.metering.extract import MOST_TOKENS, Reported, reported
+from tokenpool.metering.rate import rate_reported
+from tokenpool.organizations.directory import KeyFacts
+from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.bound import Bound, Shape, largest_cost
+from tokenpool.pricing.cost import TOKENS_PER_PRICE
+
+Body = TypeVar("Body", bound=BaseModel)
+Lease = Field(default=LEASE_SECONDS, ge=1, le=86_400)
+Tokens = Field(default=0, ge=0, le=MOST_TOKENS)
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class Wanted(BaseModel):
+    """The body of `POST holds`: who asks what of which model, bounded in tokens or in dollars."""
+
+    model_config = _STRICT
+    member: str = Field(min_length=1, max_length=254)
+    product: Literal["chat", "claude_code", "api"]
+    model: str = Field(min_length=1, max_length=80)
+    max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    input_tokens_bound: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    amount: str | None = Field(default=None, max_length=40)
+    request_id: str = Field(default="", max_length=120)
+    lease_seconds: int = Lease
+
+
+class Classes(BaseModel):
+    """Usage in token classes."""
+
+    model_config = _STRICT
+    input: int = Tokens
+    cache_read: int = Tokens
+    cache_write_5m: int = Tokens
+    cache_write_1h: int = Tokens
+    output: int = Tokens
+    web_search_requests: int = Field(default=0, ge=0, le=10_000)
+
+
+class Used(BaseModel):
+    """The body of `settle`: a provider's usage object, or token classes."""
+
+    model_config = _STRICT
+    usage: dict[str, Any] = Field(min_length=1)
+
+
+class Leased(BaseModel):
+    """The body of `extend`."""
+
+    model_config = _STRICT
+    lease_seconds: int = Lease
+
+
+class Reason(BaseModel):
+    """The body of `void`."""
+
+    model_config = _STRICT
+    reason: str = Field(min_length=1, max_length=60)
+
+
+async def create(parts: Parts, request: Request) -> Response:
+    """Reserve the largest cost of a call, or refuse it; the same `request_id` again answers with the same hold."""
+    organization_id = await _meter(parts, request)
+    wanted = await _read(request, Wanted)
+    price = parts.book.price(wanted.model, clock.now().date())
+    bound, evidence = _bound(wanted, price)
+    answer, facts = await _hold(parts, organization_id, wanted, price=price, bound=bound, evidence=evidence)
+    if isinstance(answer, Refusal):
+        return refusals.over_limit(answer, facts, request.state.request_id)
+    row = await _stored(parts, organization_id, answer.hold_id)
+    asked = (wanted.product, price.model, bound.amount(), bound.max_output)
+    if (row.who.product, row.model, row.reserved_nano, row.max_output) != asked:
+        raise Conflict("request_id: it stands for another hold already; use a new one.", field="request_id")
+    return _told(row, request, status=201 if answer.is_new else 200)
+
+
+async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
+    """End the hold with what was used, rated at the price it was admitted at."""
+    given = (await _read(request, Used)).usage
+    used = _reported(given)
+    price = parts.book.by_version(row.price_version)
+    day = clock.from_timestamp(row.admitted_at_us).date()
+    usage, flags = rate_reported(used, pinned=price, book=parts.book, day=day)
+    cost = sum(part.cost.total for part in usage)
+    if row.is_open and cost > row.amount_nano:
+        raise InvalidInput(
+            f"usage: it costs {dollars(cost)} dollars, the hold is {dollars(row.amount_nano)}; nothing was settled.",
+            field="usage",
+        )
+    answer = await parts.commits.submit(organization_id, Settle(row.id, usage, clock.now(), flags))
+    _same_end(answer, "settled", cost)
+
+
+async def void(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
+    """End a hold that cost nothing."""
+    reason = (await _read(request, Reason)).reason
+    _same_end(await parts.commits.submit(organization_id, Void(row.id, reason, clock.now())), "void", 0)
+
+
+async def extend(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
+    """Renew the lease; a hold whose lease passes is in doubt and goes on counting."""
+    seconds = (await _read(request, Leased)).lease_seconds
+    until = clock.now() + timedelta(seconds=seconds)
+    answer = await parts.commits.submit(organization_id, Extend(row.id, until))
+    if not isinstance(answer, Done):
+        raise Conflict(f"The hold has ended: {row.state}.")
+
+
+async def show(_parts: Parts, _request: Request, _row: HoldRow, _organization_id: str) -> None:
+    """Change nothing."""
+
+
+Verb = Callable[[Parts, Request, HoldRow, str], Awaitable[None]]
+
+
+def of_one(verb: Verb) -> Callable[[Parts, Request], Awaitable[Response]]:
+    """Return the endpoint that does *verb* to the hold in the address and answers with it as it stands."""
+
+    async def endpoint(parts: Parts, request: Request) -> Response:
+        organization_id = await _meter(parts, request)
+        hold_id = request.path_params["hold_id"]
+        await verb(parts, request, await _stored(parts, organization_id, hold_id), organization_id)
+        return _told(await _stored(parts, organization_id, hold_id), request, status=200)
+
+    return endpoint
+
+
+class _Standing:
+    """A hold that stands, made now or before."""
+
+    def __init__(self, hold_id: str, *, is_new: bool) -> None:
+        self.hold_id, self.is_new = hold_id, is_new
+
+
+async def _hold(
+    parts: Parts, organization_id: str, wanted: Wanted, *, price: ModelPrice, bound: Bound, evidence: str
+) -> tuple[_Standing | Refusal, KeyFacts]:
+    for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
+        facts = await parts.directory.member(organization_id, wanted.member, wanted.product)
+        entitle(facts)
+        named = ids.derived("hold", organization_id, facts.member_id, wanted.request_id)
+        ask = Authorize(
+            hold_id=named if wanted.request_id else ids.new("hold"),
+            who=Attribution(facts.member_id, facts.seat_type or "", wanted.product, facts.cost_center),
+            model=price.model,
+            price_version=price.version,
+            bound=bound,
+            admitted_at=clock.now(),
+            facts_version=facts.version,
+            clamps=False,
+            lease_seconds=wanted.lease_seconds,
+            evidence=evidence,
+        )
+        answer = await parts.commits.submit(organization_id, ask)
+        if isinstance(answer, Refusal):
+            return answer, facts
+        if not isinstance(answer, Stale):
+            return _Standing(ask.hold_id, is_new=not isinstance(answer, Ended)), facts
+    raise Unavailable("The organization's settings are changing; try again.")
+
+
+async def _meter(parts: Parts, request: Request) -> str:
+    """Return the organization of the calling meter key."""
+    facts = await parts.directory.find(credential(request.headers))
+    if facts.kind != "meter":
+        raise NotAllowed(f"This is a key of kind {facts.kind}; holds need a meter key, which the primary owner makes.")
+    return facts.organization_id
+
+
+async def _read(request: Request, shape: type[Body]) -> Body:
+    body, _ = parse_body(await read_body(request))
+    try:
+        return shape.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
+
+
+async def _stored(parts: Parts, organization_id: str, hold_id: str) -> HoldRow:
+    row = await holds.find(parts.store, organization_id, hold_id)
+    if row is None:
+        raise NotFound("There is no such hold.")
+    return row
+
+
+def _bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
+    """Return the largest cost, and the evidence an estimate would start from should nobody ever settle."""
+    if wanted.amount is not None:
+        if wanted.max_tokens is not None or wanted.input_tokens_bound is not None:
+            raise InvalidInput("amount: give either an amount or tokens, not both.", field="amount")
+        nano = nano_from_decimal_text(wanted.amount, field="amount")
+        input_bound = nano * TOKENS_PER_PRICE // max(1, price.bands[0].rates.input)
+        return Bound(nano, 0, 0), _evidence(input_bound, 0)
+    for name in ("max_tokens", "input_tokens_bound"):
+        if getattr(wanted, name) is None:
+            raise InvalidInput(f"{name}: must be given, unless an amount is.", field=name)
+    most_input, most_output = wanted.input_tokens_bound or 0, wanted.max_tokens or 0
+    shape = Shape(most_input, most_output, cache_5m=True, cache_1h=True, us_possible=True)
+    return largest_cost(shape, price), _evidence(most_input, most_output)
+
+
+def _evidence(input_bound: int, max_output: int) -> str:
+    facts = {"start": None, "output_bytes": 0, "input_bound": input_bound, "max_output": max_output}
+    return json.dumps({**facts, "us_only": False, "fast": False, "tools_nano": 0}, separators=(",", ":"))
+
+
+def _reported(usage: dict[str, Any]) -> Reported:
+    """Read a provider's usage object (it has `input_tokens` or `output_tokens`) or token classes."""
+    if "input_tokens" in usage or "output_tokens" in usage:
+        return reported(usage)
+    try:
+        classes = Classes.model_validate(usage)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(("usage", *(str(part) for part in first["loc"])))
+        raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
+    return Reported(((None, TokenCounts(**classes.model_dump())),))
+
+
+def _same_end(answer: object, state: str, cost_nano: int) -> None:
+    """Do nothing if the hold has ended this way, now or before.
+
+    Raises:
+        Conflict: it had ended another way; the sentence tells the first.
+    """
+    if isinstance(answer, Ended) and (answer.state, answer.settled_nano) != (state, cost_nano):
+        raise Conflict(f"The hold had ended before: {answer.state} at {dollars(answer.settled_nano or 0)} dollars.")
+
+
+def _told(row: HoldRow, request: Request, *, status: int) -> Response:
+    facts = {
+        "type": "hold",
+        "id": row.id,
+        "state": row.state,
+        "member": row.who.member_id,
+        "product": row.who.product,
+        "model": row.model,
+        "price_version": row.price_version,
+        "max_tokens": row.max_output,
+        "reserved_nano": row.reserved_nano,
+        "held_nano": row.amount_nano if row.is_open else 0,
+        "settled_nano": row.settled_nano,
+        "reason": row.end_reason,
+        "admitted_at": clock.from_timestamp(row.admitted_at_us).isoformat().replace("+00:00", "Z"),
+        "lease_until": clock.from_timestamp(row.lease_until_us).isoformat().replace("+00:00", "Z"),
+    }
+    return JSONResponse(facts, status, {"request-id": request.state.request_id, "cache-control": "no-store"})

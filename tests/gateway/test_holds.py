@@ -1,0 +1,165 @@
+"""The hold API: a product holds before its own call and settles after it; every repeat is harmless."""
+
+from typing import Any
+
+import pytest
+
+from tokenpool.limits import caps
+from tokenpool.limits.models import Hold
+from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations import api_keys
+
+from .conftest import Gate
+
+
+class Meter:
+    """A meter key's calls."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.key = api_keys.mint(by=gate.org.ada, kind="meter", name="Meter")[1]
+
+    async def call(
+        self, path: str = "", body: dict[str, Any] | None = None, key: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and body of a call; without a body it is a GET."""
+        url, headers = f"{self.gate.url}/v1/tokenpool/holds{path}", {"x-api-key": key or self.key}
+        method = "GET" if body is None else "POST"
+        async with self.gate.session.request(method, url, json=body, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def hold(self, **more: object) -> tuple[int, dict[str, Any]]:
+        """Ask for a hold of 1,000 tokens in and out for Elena."""
+        asked = {"member": "elena@aurora.example", "product": "claude_code", "model": "claude-opus-5-5"}
+        return await self.call("", {**asked, "max_tokens": 1000, "input_tokens_bound": 1000, **more})
+
+
+@pytest.fixture
+def meter(gate: Gate) -> Meter:
+    """Return a meter of the usual organization."""
+    return Meter(gate)
+
+
+async def test_a_hold_is_settled_with_what_was_used(meter: Meter) -> None:
+    """Held at its bound, settled exactly, an event with the same id behind it."""
+    status, hold = await meter.hold()
+    assert (201, "reserved", 1000) == (status, hold["state"], hold["max_tokens"])
+    assert (0, hold["reserved_nano"]) == meter.gate.account()
+
+    status, ended = await meter.call(f"/{hold['id']}/settle", {"usage": {"input_tokens": 10, "output_tokens": 5}})
+
+    cost = ended["settled_nano"]
+    assert cost > 0
+    assert (200, "settled", 0) == (status, ended["state"], ended["held_nano"])
+    assert (cost, 0) == meter.gate.account()
+    assert [cost] == list(UsageEvent.objects.values_list("cost_nano", flat=True))
+
+
+async def test_every_verb_can_be_repeated(meter: Meter) -> None:
+    """The same request id is the same hold, the same settlement is the same end; a different one is told the first."""
+    first, again = await meter.hold(request_id="r-1"), await meter.hold(request_id="r-1")
+    assert (201, 200, first[1]["id"]) == (first[0], again[0], again[1]["id"])
+    path, usage = f"/{first[1]['id']}", {"usage": {"input": 10, "output": 5}}
+
+    settled = [await meter.call(path + "/settle", usage) for _ in range(2)]
+    other = await meter.call(path + "/settle", {"usage": {"output": 6}})
+    void = await meter.call(path + "/void", {"reason": "never mind"})
+
+    assert settled[0] == settled[1]
+    assert (409, 409) == (other[0], void[0])
+    assert "settled at" in void[1]["error"]["message"]
+    assert 1 == UsageEvent.objects.count()
+    assert 409 == (await meter.hold(request_id="r-1", max_tokens=2000))[0]
+
+
+async def test_a_hold_that_does_not_fit_is_refused_as_everywhere(meter: Meter) -> None:
+    """429, the binding limit, no retry; nothing is held."""
+    caps.set_limit(by=meter.gate.org.ada, scope="organization", basis="pool", amount_nano=1_000_000)
+
+    status, answer = await meter.hold()
+
+    assert (429, "tokenpool_organization_limit_reached") == (status, answer["error"]["details"]["error_code"])
+    assert 0 == Hold.objects.count()
+
+
+async def test_an_amount_can_be_held_and_voided_and_extended(meter: Meter) -> None:
+    """A product that knows its own bound names it in dollars."""
+    _, hold = await meter.hold(max_tokens=None, input_tokens_bound=None, amount="0.25", lease_seconds=5)
+    assert 250_000_000 == hold["held_nano"]
+
+    _, extended = await meter.call(f"/{hold['id']}/extend", {"lease_seconds": 600})
+    _, ended = await meter.call(f"/{hold['id']}/void", {"reason": "provider away"})
+
+    assert extended["lease_until"] > hold["lease_until"]
+    assert ("void", 0, "provider away") == (ended["state"], ended["held_nano"], ended["reason"])
+    assert (0, 0) == meter.gate.account()
+    assert ended == (await meter.call(f"/{hold['id']}"))[1]
+    assert 409 == (await meter.call(f"/{hold['id']}/extend", {}))[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": 10**13}, "max_tokens"),
+        ({"max_tokens": None}, "max_tokens"),
+        ({"input_tokens_bound": None}, "input_tokens_bound"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"lease_seconds": 0}, "lease_seconds"),
+        ({"lease_seconds": 31_536_000}, "lease_seconds"),
+        ({"amount": "0.25"}, "amount"),
+        ({"max_tokens": None, "input_tokens_bound": None, "amount": "-1"}, "amount"),
+        ({"product": "chess"}, "product"),
+        ({"colour": "red"}, "colour"),
+        ({"model": "claude-unheard-of"}, "model"),
+    ],
+)
+async def test_bad_input_names_its_field_and_holds_nothing(meter: Meter, more: dict[str, Any], field: str) -> None:
+    """400 with the field; nothing changed."""
+    status, answer = await meter.hold(**more)
+
+    assert (400, field) == (status, answer["error"]["details"]["field"])
+    assert 0 == Hold.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("usage", "field"),
+    [
+        ({}, "usage"),
+        ({"output": -1}, "usage.output"),
+        ({"output_tokens": -1}, "usage.output_tokens"),
+        ({"output_tokens": 10**13}, "usage.output_tokens"),
+        ({"pages": 3}, "usage.pages"),
+        ({"output": 1_000_000}, "usage"),
+    ],
+)
+async def test_bad_usage_settles_nothing(meter: Meter, usage: dict[str, Any], field: str) -> None:
+    """Missing, negative, huge, unknown, or above the hold: 400 with the field, and the hold stands."""
+    _, hold = await meter.hold()
+
+    status, answer = await meter.call(f"/{hold['id']}/settle", {"usage": usage})
+
+    assert (400, field) == (status, answer["error"]["details"]["field"])
+    assert (0, hold["reserved_nano"]) == meter.gate.account()
+
+
+async def test_another_organization_finds_nothing(meter: Meter, gate: Gate) -> None:
+    """A foreign hold and an unknown one answer alike; other kinds of key may not hold."""
+    from builders import aurora  # noqa: PLC0415 - a second organization beside the gate's
+
+    other = api_keys.mint(by=aurora("Borealis", "borealis.example").ada, kind="meter", name="Meter")[1]
+    _, hold = await meter.hold()
+
+    foreign = await meter.call(f"/{hold['id']}/settle", {"usage": {"output": 1}}, key=other)
+    unknown = await meter.call("/hold_00000000000000000000000000/settle", {"usage": {"output": 1}})
+
+    assert (404, 404) == (foreign[0], unknown[0])
+    assert foreign[1]["error"] == unknown[1]["error"]
+    assert 403 == (await meter.call(f"/{hold['id']}", key=gate.key))[0]
+    asked = {"member": "elena@aurora.example", "product": "chat", "model": "claude-opus-5-5", "amount": "1"}
+    assert 404 == (await meter.call("", asked, key=other))[0]
+
+
+async def test_a_seat_that_does_not_open_the_product_holds_nothing(meter: Meter) -> None:
+    """The hold API grants nothing that the member's seat type does not."""
+    assert 403 == (await meter.hold(member="farid@aurora.example"))[0]
