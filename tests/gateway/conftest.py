@@ -18,6 +18,7 @@ from gateway_server import serving
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.gateway.app import routes
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits.models import Account, Hold
@@ -160,7 +161,14 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
     org = aurora()
     store = SqliteStore(database)
     upstream = Upstream(provider.url, "the provider's own key")
-    parts = Parts(store, ledger_commits(store), Directory(store), load.standard(), upstream)
+    parts = Parts(
+        store,
+        ledger_commits(store),
+        Directory(store),
+        load.standard(),
+        upstream,
+        Spool(database.parent / "settlements"),
+    )
     async with serving(Starlette(routes=routes(parts))) as url, aiohttp.ClientSession() as session:
         yield Gate(url, org, provider, parts, session, org.key(org.elena, "claude_code"))
     await parts.close()

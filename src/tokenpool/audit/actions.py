@@ -19,5 +19,6 @@ class Action(StrEnum):
     SPEND_LIMIT_REMOVED = "spend_limit_removed"
     INVOICE_CLOSED = "invoice_closed"
     INVOICE_PARKED = "invoice_parked"
+    HOLD_OVERRUN = "hold_overrun"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"

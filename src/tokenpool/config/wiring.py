@@ -16,6 +16,7 @@ from tokenpool.config.database import open_store
 from tokenpool.config.environment import Environment
 from tokenpool.gateway import journal
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.invoicing import close
 from tokenpool.kernel import clock
@@ -29,6 +30,7 @@ from tokenpool.pricing import load
 logger = logging.getLogger("tokenpool.process")
 
 COURIER_SECONDS = 1.0
+SPOOL_SECONDS = 1.0
 RESOLVER_SECONDS = 5.0
 CLOSER_SECONDS = 600.0
 
@@ -57,6 +59,7 @@ def gateway_parts(environment: Environment) -> Parts:
         directory=Directory(store),
         book=load.standard(),
         upstream=Upstream(environment.upstream_url, environment.upstream_api_key),
+        spool=Spool(environment.folder / "settlements"),
     )
 
 
@@ -64,6 +67,7 @@ def gateway_parts(environment: Environment) -> Parts:
 async def running(parts: Parts) -> AsyncIterator[None]:
     """Run what happens by itself: mail, leases, month close. On the way out, finish what is under way."""
     jobs: list[tuple[Callable[[], Awaitable[object]], float]] = [
+        (partial(parts.spool.replay, parts.commits), SPOOL_SECONDS),  # first: what was used goes before any estimate
         (Courier().run_once, COURIER_SECONDS),
         (partial(journal.resolve_lost, parts), RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),

@@ -99,8 +99,8 @@ async def resolve_lost(parts: Parts) -> int:
     settled = 0
     for row in await holds.overdue(parts.store):
         organization_id, hold_id, state = row[0], row[1], row[2]
-        if hold_id in parts.running:
-            continue
+        if hold_id in parts.running or parts.spool.waiting():
+            continue  # it is under way, or the database may still hear how it ended
         if state == "reserved":
             await parts.commits.submit(organization_id, Lose(hold_id, clock.now()))
             logger.warning("hold %s is in doubt: its process stopped answering for it", hold_id)

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.organizations.directory import Directory
@@ -25,6 +26,7 @@ class Parts:
     directory: Directory
     book: PriceBook
     upstream: Upstream
+    spool: Spool
     running: dict[str, str] = field(default_factory=dict)  # hold id -> organization, of attempts under way
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

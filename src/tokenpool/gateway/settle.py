@@ -8,6 +8,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
+from tokenpool.gateway import overruns
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
@@ -18,7 +21,7 @@ from tokenpool.pricing.book import ModelPrice
 
 logger = logging.getLogger("tokenpool.gateway")
 
-PATIENCE_SECONDS = (0.05, 0.2, 0.5, 1, 2, 4, 8)
+PATIENCE_SECONDS = (0.05, 0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,11 @@ class Attempt:
         await self._end(Void(self.hold_id, reason, clock.now()))
 
     async def _end(self, operation: Settle | Void) -> None:
-        """Commit the end, trying again while the database is away; a lost end is resolved from the journal."""
+        """Commit the end, or put it on the disk when the database stays away; only then may the client see it.
+
+        Raises:
+            Unavailable: neither the database nor the disk took it; the hold is left to its evidence.
+        """
         try:
             for pause in PATIENCE_SECONDS:
                 try:
@@ -60,9 +67,22 @@ class Attempt:
                     await asyncio.sleep(pause)
                     continue
                 if isinstance(answer, Done) and answer.overrun_nano:
-                    logger.error("hold %s cost %s nano-dollars more than it held", self.hold_id, answer.overrun_nano)
+                    self._tell_overrun(answer.overrun_nano)
                 return
-            logger.critical("hold %s could not be ended; it stays held until its evidence is settled", self.hold_id)
-            raise Unavailable("The settlement could not be written; the answer is withheld until it can.")
+            await self._spool(operation)
         finally:
             self.parts.running.pop(self.hold_id, None)
+
+    async def _spool(self, operation: Settle | Void) -> None:
+        try:
+            await asyncio.to_thread(self.parts.spool.write, self.organization_id, operation)
+        except OSError as error:
+            logger.critical("hold %s could not be ended; it stays held until its evidence is settled", self.hold_id)
+            raise Unavailable("The settlement could not be written; the answer is withheld until it can.") from error
+        logger.warning("the database is away: the end of hold %s waits in the journal", self.hold_id)
+
+    def _tell_overrun(self, nano: int) -> None:
+        """Log and audit what must not happen: a cost above its hold. It is billed in truth."""
+        logger.error("hold %s cost %s nano-dollars more than it held", self.hold_id, nano)
+        told = sync_to_async(overruns.tell)(self.organization_id, self.hold_id, nano)
+        self.parts.background(told)

@@ -1,0 +1,91 @@
+"""A settlement is never lost: what the database does not take is on the disk before the client sees the end."""
+
+from pathlib import Path
+
+import pytest
+
+from tokenpool.audit.models import AuditEvent
+from tokenpool.gateway import overruns
+from tokenpool.gateway.spool import Spool
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.limits.models import Hold
+from tokenpool.limits.operations import Settle
+from tokenpool.metering.models import UsageEvent
+
+from .conftest import COST, Gate
+
+
+@pytest.fixture
+def away(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a switch: while it is true the database refuses every settlement."""
+    switch = [True]
+    submit = gate.parts.commits.submit
+
+    async def perhaps(organization_id: str, operation: object) -> object:
+        if switch[0] and isinstance(operation, Settle):
+            raise Unavailable("The database is away.")
+        return await submit(organization_id, operation)
+
+    monkeypatch.setattr(gate.parts.commits, "submit", perhaps)
+    monkeypatch.setattr("tokenpool.gateway.settle.PATIENCE_SECONDS", (0, 0))
+    return switch
+
+
+async def test_settlements_wait_on_the_disk_and_are_replayed_once(gate: Gate, away: list[bool]) -> None:
+    """Two answers go out while the database is away; later both are billed exactly, with their own ids, in order."""
+    gate.provider.answers()
+    statuses = [(await gate.post()).status for _ in range(2)]
+    held = Hold.objects.filter(ended_at_us=None).count()
+    assert ([200, 200], 2, 0) == (statuses, held, UsageEvent.objects.count())
+    assert 0 == await gate.parts.spool.replay(gate.parts.commits)
+    away[0] = False
+
+    replayed = [await gate.parts.spool.replay(gate.parts.commits) for _ in range(2)]
+
+    assert ([2, 0], []) == (replayed, gate.parts.spool.waiting())
+    assert (2 * COST, 0) == gate.account()
+    assert set(Hold.objects.values_list("settled_nano", flat=True)) == {COST}
+
+
+async def test_a_replay_that_was_half_done_changes_nothing(gate: Gate, away: list[bool]) -> None:
+    """The file of a settlement that was committed just before a crash is dropped, not billed again."""
+    gate.provider.answers()
+    await gate.post()
+    (path,) = gate.parts.spool.waiting()
+    text = path.read_text()
+    away[0] = False
+    await gate.parts.spool.replay(gate.parts.commits)
+    path.write_text(text)
+
+    assert 1 == await gate.parts.spool.replay(gate.parts.commits)
+    assert (COST, 0) == gate.account()
+
+
+async def test_without_database_and_disk_the_answer_is_withheld(
+    gate: Gate, away: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 instead of an answer that nobody would have billed; the hold stands."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Spool, "write", full)
+    gate.provider.answers()
+
+    assert 503 == (await gate.post()).status
+    assert 1 == Hold.objects.filter(ended_at_us=None).count()
+
+
+def test_a_half_written_file_does_not_count(tmp_path: Path) -> None:
+    """Only a file that was fsynced and renamed waits."""
+    (tmp_path / "end_00000000000000000000000000.json.part").write_text("{")
+
+    assert [] == Spool(tmp_path).waiting()
+
+
+async def test_a_cost_above_its_hold_is_in_the_audit(gate: Gate) -> None:
+    """The system tells which hold and by how much."""
+    overruns.tell(gate.org.organization_id, "hold_1", 7)
+
+    event = AuditEvent.objects.order_by("-sequence")[0]
+    assert ("hold_overrun", "hold_1", {"overrun_nano": 7}) == (event.action, event.subject_id, event.after)
