@@ -29,7 +29,7 @@ def main(wanted: str) -> None:
         )
         (Path(site.stdout.strip()) / "tokenpool-source.pth").write_text(f"{ROOT / 'src'}\n")
         command = VENV / "bin" / "tokenpool"
-        command.write_text(f"#!{python}\nfrom tokenpool.cli.main import run\n\nrun()\n")
+        command.write_text(f"#!{python}\nfrom tokenpool.cli.main import run\n\nif __name__ == '__main__':\n    run()\n")
         command.chmod(0o755)
         run([python, "tools/catalogs.py", "src"])
 

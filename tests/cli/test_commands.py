@@ -93,3 +93,14 @@ def test_a_folder_that_is_served_from_is_not_thrown_away(tmp_path: Path) -> None
 
     assert (2, True) == (done.returncode, "A Tokenpool is running on" in done.stderr)
     assert "somebody's data" == (tmp_path / "tokenpool.sqlite3").read_text()
+
+
+@pytest.mark.proof
+def test_the_proofs_run_on_the_users_machine() -> None:
+    """A few seconds of every experiment, with figures; nothing is left behind."""
+    done = tokenpool("prove", "--minutes", "0.05", "--json")
+
+    found = json.loads(done.stdout)
+    assert (0, 7) == (done.returncode, len(found))
+    assert (True, 0, 0) == (all(line["holds"] for line in found), found[0]["overspent_nano"], found[5]["lost"])
+    assert (100, 100) == (found[6]["made"], found[6]["found"])

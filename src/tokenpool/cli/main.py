@@ -1,4 +1,4 @@
-"""The commands: `tokenpool demo`, `init`, `serve`, `verify`, `close-month`. The outermost room: it starts the rest.
+"""The commands, `tokenpool demo` and its like. The outermost room: it starts the rest.
 
 Errors are one line on standard error; exit code 2 is bad input, 1 a verification that failed.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,6 +173,26 @@ def verify(
     from tokenpool.cli import check  # noqa: PLC0415 - its rooms need the prepared settings
 
     raise typer.Exit(check.verify(month=month, as_json=as_json))
+
+
+@app.command()
+def prove(
+    minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="How long to try.")] = 10,
+    database_url: Annotated[str, typer.Option(help="An empty PostgreSQL database to try on; else SQLite.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Try to break the ledger on a scratch database of this machine, and print the figures."""
+    with tempfile.TemporaryDirectory(prefix="tokenpool-prove-") as folder:
+        settings = prepare(Path(folder), database_url=database_url)
+        from tokenpool.cli import prove as proving  # noqa: PLC0415 - its rooms need the prepared settings
+        from tokenpool.organizations.models import Organization  # noqa: PLC0415
+
+        if Organization.objects.exists():
+            raise InvalidInput(
+                "database_url: it has an organization in it; name an empty database.", field="database_url"
+            )
+        address = database_url or str(settings.database_path)
+        raise typer.Exit(proving.prove(address, minutes=minutes, as_json=as_json))
 
 
 @app.command("close-month")

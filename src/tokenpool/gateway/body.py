@@ -27,11 +27,11 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
     seen = Seen()
 
     def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InvalidInput(f"The body has the key “{twice[:40]}” twice in one object.", field=twice[:40])
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise InvalidInput(f"The body has the key “{name[:40]}” twice in one object.", field=name[:40])
+            found[name] = value
         _look(found, seen)
         return found
 
