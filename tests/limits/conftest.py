@@ -51,9 +51,11 @@ class Bench:
             **facts,
         )
 
-    def ask(self, amount_nano: int, member_id: str = "user_1", seat_type: str = "chat", **more: object) -> Authorize:
-        """Return a request for a hold of exactly *amount_nano*."""
-        who = Attribution(member_id, seat_type, "chat")
+    def ask(
+        self, amount_nano: int, member_id: str = "user_1", seat_type: str = "chat", *, groups: str = "", **more: object
+    ) -> Authorize:
+        """Return a request for a hold of exactly *amount_nano* by a member of *groups* (ids, spaces between)."""
+        who = Attribution(member_id, seat_type, "chat", groups=tuple(groups.split()))
         facts = {"hold_id": ids.new("hold"), "admitted_at": NOW, "bound": Bound(amount_nano, 0, 1), **more}
         return Authorize(who=who, model=PRICE.model, price_version=PRICE.version, **facts)
 

@@ -238,3 +238,47 @@ async def test_a_write_that_fails_leaves_no_trace_of_the_batch(bench: Bench) -> 
 
     assert (200_000, DOLLAR) == bench.account("organization")
     assert "reserved" == bench.hold(second.hold_id).state
+
+
+async def test_a_group_counts_what_its_members_hold_and_spend_together(bench: Bench) -> None:
+    """Two members of a group with $3 have room for three requests of $1; whoever is not in it has room still."""
+    limit = bench.limit("group:grp_a", "pool", 3 * DOLLAR)
+    asks = [bench.ask(DOLLAR, f"user_{number % 2}", groups="grp_a") for number in range(4)]
+
+    answers = [await bench.do(ask) for ask in asks]
+    await bench.do(settle(asks[0].hold_id, 50_000))
+
+    assert [Held, Held, Held, Refusal] == [type(answer) for answer in answers]
+    assert (limit.id, 3 * DOLLAR) == (answers[3].limit.limit_id, answers[3].limit.held_nano)
+    assert (DOLLAR, 2 * DOLLAR) == bench.account("group:grp_a")
+    assert isinstance(await bench.do(bench.ask(DOLLAR)), Held)
+
+
+async def test_each_member_of_a_group_has_its_limit_alone(bench: Bench) -> None:
+    """Of two groups the lower limit for each member binds; an own exception replaces both, a pool stays."""
+    bench.limit("group:grp_a", "each", 2 * DOLLAR)
+    lower = bench.limit("group:grp_b", "each", DOLLAR)
+    facts = {"groups": "grp_a grp_b"}
+    assert isinstance(await bench.do(bench.ask(DOLLAR, **facts)), Held)
+
+    refused = await bench.do(bench.ask(DOLLAR, **facts))
+    bench.limit("member:user_1", "each", 9 * DOLLAR, exception=True)
+    excepted = await bench.do(bench.ask(DOLLAR, **facts))
+    pool = bench.limit("group:grp_a", "pool", 2 * DOLLAR)
+    pooled = await bench.do(bench.ask(DOLLAR, **facts))
+
+    assert (lower.id, pool.id) == (refused.limit.limit_id, pooled.limit.limit_id)
+    assert isinstance(excepted, Held)
+    assert isinstance(await bench.do(bench.ask(DOLLAR, "user_2", **facts)), Refusal)
+
+
+async def test_a_group_is_pinned_at_admission(bench: Bench) -> None:
+    """Who has left the group since is settled where the hold was counted, and its event says so."""
+    ask = bench.ask(DOLLAR, groups="grp_a")
+    await bench.do(ask)
+    assert isinstance(await bench.do(bench.ask(DOLLAR)), Held)
+
+    await bench.do(settle(ask.hold_id, 10))
+
+    assert (200_000, 0) == bench.account("group:grp_a")
+    assert ("grp_a", "grp_a") == (bench.hold(ask.hold_id).group_ids, UsageEvent.objects.get().group_ids)

@@ -62,6 +62,20 @@ async def test_a_hold_of_yesterday_is_released_in_yesterdays_account(bench: Benc
     assert (0, 0) == bench.account("organization", "2026-11-24")
 
 
+async def test_a_groups_day_begins_with_what_it_spent_and_holds(bench: Bench) -> None:
+    """One dollar was spent and one is held by the group when its days begin to be kept."""
+    first, second = bench.ask(DOLLAR, groups="grp_a"), bench.ask(DOLLAR, groups="grp_a")
+    await bench.do(first)
+    await bench.do(second)
+    await bench.do(settle(first.hold_id, 50_000))
+
+    with clock.standing_at(NOW):
+        windows.keep(Gate.objects.get(organization_id="org_a"), Window.DAY)
+
+    assert (DOLLAR, DOLLAR) == bench.account("group:grp_a", "2026-11-24")
+    assert (DOLLAR, DOLLAR) == bench.account("group:grp_a")
+
+
 async def test_the_lowest_room_of_all_windows_binds(bench: Bench) -> None:
     """A month with room does not help when the day has none."""
     gate = Gate.objects.get(organization_id="org_a")

@@ -18,7 +18,7 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import UnknownModel
 from tokenpool.kernel.period import Window, keys_at
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits.batch import account_keys
+from tokenpool.limits.batch import PlaceName, account_keys
 from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
@@ -76,14 +76,10 @@ def check(*, book: PriceBook, organization_id: str | None = None, month: str = "
 
 def _sums(on: Examined) -> Iterator[str]:
     """Events = daily rollup = accounts, per member, seat type, model and in total."""
-    events, daily = _grouped_events(on), _grouped_daily(on)
+    (events, spent), daily = _grouped_events(on), _grouped_daily(on)
     for key in sorted(events.keys() | daily.keys()):
         if events.get(key) != daily.get(key):
             yield f"{' '.join(key)}: events sum to {events.get(key)}, the rollup says {daily.get(key)}"
-    spent: dict[AccountKey, int] = {}
-    for (_month, day, member_id, seat_type, _model), sums in events.items():
-        for key in _account_keys(on, day, member_id, seat_type):
-            spent[key] = spent.get(key, 0) + sums[-1]
     stored = {(row.scope, row.window_key): row.spent_nano for row in _accounts(on)}
     for key in sorted(spent.keys() | stored.keys()):
         if spent.get(key, 0) != stored.get(key, 0):
@@ -97,7 +93,8 @@ def _held(on: Examined) -> Iterator[str]:
         day = keys_at(hold.admitted_at_us)[Window.DAY]
         if on.month not in ("", day[:7]):
             continue
-        for key in _account_keys(on, day, hold.member_id, hold.seat_type):
+        groups = tuple(hold.group_ids.split())
+        for key in _account_keys(on, (hold.member_id, hold.seat_type, groups, day)):
             held[key] = held.get(key, 0) + hold.amount_nano
     stored = {(row.scope, row.window_key): row.held_nano for row in _accounts(on)}
     for key in sorted(held.keys() | stored.keys()):
@@ -185,10 +182,10 @@ def _audit(on: Examined) -> Iterator[str]:
         yield found.reason
 
 
-def _account_keys(on: Examined, day: str, member_id: str, seat_type: str) -> list[AccountKey]:
+def _account_keys(on: Examined, place: PlaceName) -> list[AccountKey]:
     """Return the accounts of a call: of its month, and of those days and weeks whose accounts are kept."""
-    keys = account_keys((member_id, seat_type, day), " ".join(Window))
-    return [key for key in keys if key[1] == day[:7] or key[1] in on.kept]
+    month = place[-1][:7]
+    return [key for key in account_keys(place, " ".join(Window)) if key[1] == month or key[1] in on.kept]
 
 
 def _accounts(on: Examined) -> Iterator[Account]:
@@ -196,8 +193,11 @@ def _accounts(on: Examined) -> Iterator[Account]:
     return (rows.filter(window_key=on.month) if on.month else rows).iterator()
 
 
-def _grouped_events(on: Examined) -> dict[tuple[str, ...], tuple[int, ...]]:
+def _grouped_events(on: Examined) -> tuple[dict[tuple[str, ...], tuple[int, ...]], dict[AccountKey, int]]:
+    """Return the events' sums as the rollup groups them, and what they spent of each account."""
     sums: dict[tuple[str, ...], list[int]] = {}
+    places: dict[PlaceName, int] = {}
+    spent: dict[AccountKey, int] = {}
     rows = UsageEvent.objects.filter(organization_id=on.organization_id)
     for event in (rows.filter(month=on.month) if on.month else rows).iterator(chunk_size=2000):
         day = clock.from_timestamp(event.admitted_at_us).date().isoformat()
@@ -206,7 +206,12 @@ def _grouped_events(on: Examined) -> dict[tuple[str, ...], tuple[int, ...]]:
         )
         for i, name in enumerate(AMOUNT_COLUMNS):
             cell[i] += getattr(event, name)
-    return {key: tuple(cell) for key, cell in sums.items()}
+        place = (event.member_id, event.seat_type, tuple(event.group_ids.split()), day)
+        places[place] = places.get(place, 0) + event.cost_nano
+    for place, nano in places.items():
+        for account in _account_keys(on, place):
+            spent[account] = spent.get(account, 0) + nano
+    return {key: tuple(cell) for key, cell in sums.items()}, spent
 
 
 def _grouped_daily(on: Examined) -> dict[tuple[str, ...], tuple[int, ...]]:

@@ -36,7 +36,7 @@ from tokenpool.limits.operations import (
 from tokenpool.limits.tables import HoldRow
 from tokenpool.metering import record, rollup
 
-PlaceName = tuple[str, str, str]  # member, seat type, day
+PlaceName = tuple[str, str, tuple[str, ...], str]  # member, seat type, groups, day
 
 
 @dataclass(slots=True)
@@ -169,7 +169,8 @@ class Batch:
         if place is None:
             keys = account_keys(name, self.windows)
             balances = [self.balances.setdefault(key, Balance()) for key in keys]
-            found = applicable(self.caps, scopes_of(member_id=who.member_id, seat_type=who.seat_type))
+            scopes = scopes_of(member_id=who.member_id, seat_type=who.seat_type, groups=who.groups)
+            found = applicable(self.caps, scopes)
             limits = apply(found, self.balances, keys_at(at_us)) if self.caps else []
             place = self.places[name] = Place(keys, balances, limits)
         return place
@@ -220,6 +221,7 @@ def _recorded(hold: HoldRow, operation: Settle) -> record.Recorded:
         who.cost_center,
         who.project,
         who.session_id,
+        who.groups,
         hold.admitted_at_us,
         clock.timestamp(operation.settled_at),
         operation.flags,
@@ -228,15 +230,15 @@ def _recorded(hold: HoldRow, operation: Settle) -> record.Recorded:
 
 
 def _name(who: Attribution, at_us: int) -> PlaceName:
-    return (who.member_id, who.seat_type, keys_at(at_us)[Window.DAY])
+    return (who.member_id, who.seat_type, who.groups, keys_at(at_us)[Window.DAY])
 
 
 @lru_cache(maxsize=65_536)
 def account_keys(name: PlaceName, windows: str) -> tuple[AccountKey, ...]:
     """Return the accounts of a place: each of its scopes in each of *windows* (“month day”) that contains its day."""
-    member_id, seat_type, day = name
+    member_id, seat_type, groups, day = name
     keys = keys_at(clock.timestamp(datetime.fromisoformat(day).replace(tzinfo=UTC)))
-    scopes = scopes_of(member_id=member_id, seat_type=seat_type)
+    scopes = scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
     return tuple((scope, keys[Window(window)]) for scope in scopes for window in windows.split())
 
 

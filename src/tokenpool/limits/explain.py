@@ -144,7 +144,7 @@ def _in_force(rows: Mapping[str, SpendLimit], scopes: Sequence[str]) -> Iterable
         yield cap.limit_id, scope
 
 
-def _scopes(member: Member) -> tuple[str, str, str]:
+def _scopes(member: Member) -> tuple[str, ...]:
     return scopes_of(member_id=member.id, seat_type=member.seat_type or "")
 
 

@@ -1,6 +1,7 @@
 """Which scopes a call belongs to, which caps of theirs apply to it, and which account each cap reads.
 
-Scopes are text that sorts and stores well: `organization`, `seat_type:chat`, `member:user_…`.
+Scopes are text that sorts and stores well: `organization`, `seat_type:chat`, `group:grp_…`,
+`member:user_…`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,14 +29,19 @@ def seat_type_scope(key: str) -> str:
     return f"seat_type:{key}"
 
 
+def group_scope(group_id: str) -> str:
+    """Return the scope of all members of a group."""
+    return f"group:{group_id}"
+
+
 def member_scope(member_id: str) -> str:
     """Return the scope of one member."""
     return f"member:{member_id}"
 
 
-def scopes_of(*, member_id: str, seat_type: str) -> tuple[str, str, str]:
+def scopes_of(*, member_id: str, seat_type: str, groups: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the scopes a call belongs to, in the one order in which they are locked and read."""
-    return (ORGANIZATION, seat_type_scope(seat_type), member_scope(member_id))
+    return (ORGANIZATION, seat_type_scope(seat_type), *map(group_scope, groups), member_scope(member_id))
 
 
 def applicable(caps: Mapping[str, Sequence[Cap]], scopes: Sequence[str]) -> Iterator[tuple[Cap, str]]:

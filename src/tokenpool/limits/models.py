@@ -1,4 +1,4 @@
-"""The tables of spend limits, accounts and holds. A scope reads `organization`, `seat_type:chat`, `member:user_…`."""
+"""The tables of spend limits, accounts and holds. A scope reads as in `hierarchy`."""
 
 from django.db import models
 
@@ -50,6 +50,7 @@ class Hold(models.Model):
     cost_center = models.CharField(max_length=80, default="")
     project = models.CharField(max_length=80, default="")
     session_id = models.CharField(max_length=80, default="")
+    group_ids = models.TextField(default="", blank=True)  # pinned at admission; ascending, space-separated
     model = models.CharField(max_length=80)
     price_version = models.CharField(max_length=120)
     amount_nano = models.BigIntegerField()  # what it holds now; trimmed at message_start, never raised

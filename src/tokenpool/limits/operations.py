@@ -20,6 +20,7 @@ class Attribution:
     cost_center: str = ""
     project: str = ""
     session_id: str = ""
+    groups: tuple[str, ...] = ()  # ids, ascending
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from tokenpool.limits.hierarchy import Cap
 from tokenpool.limits.operations import Attribution, Refusal
 
 _HOLD_COLUMNS = (
-    "id, state, member_id, seat_type, product, cost_center, project, session_id, model, price_version, "
-    "amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, evidence, settled_nano, end_reason"
+    "id, state, member_id, seat_type, product, cost_center, project, session_id, group_ids, model, "
+    "price_version, amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, evidence, settled_nano, "
+    "end_reason"
 )
 
 
@@ -42,7 +43,7 @@ class HoldRow:
     @classmethod
     def from_row(cls, row: Row) -> "HoldRow":
         """Build from a row of `read_holds`."""
-        return cls(row[0], row[1], Attribution(*row[2:8]), *row[8:18])
+        return cls(row[0], row[1], Attribution(*row[2:8], groups=tuple(row[8].split())), *row[9:19])
 
 
 def lock_gate(organization_id: str) -> Statement:
@@ -105,9 +106,9 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
     """Write the holds that a batch has granted, changed or ended; who and how much was asked never change."""
     return Statement(
         "insert into limits_hold (organization_id, id, state, member_id, seat_type, product, cost_center, project, "
-        "session_id, model, price_version, amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, "
-        "evidence, settled_nano, ended_at_us, end_reason) "
-        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "session_id, group_ids, model, price_version, amount_nano, reserved_nano, max_output, admitted_at_us, "
+        "lease_until_us, evidence, settled_nano, ended_at_us, end_reason) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict (organization_id, id) do update set state = excluded.state, amount_nano = excluded.amount_nano, "
         "lease_until_us = excluded.lease_until_us, evidence = excluded.evidence, settled_nano = excluded.settled_nano, "
         "ended_at_us = excluded.ended_at_us, end_reason = excluded.end_reason",
@@ -122,6 +123,7 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
                 h.who.cost_center,
                 h.who.project,
                 h.who.session_id,
+                " ".join(h.who.groups),
                 h.model,
                 h.price_version,
                 h.amount_nano,
@@ -136,7 +138,7 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
             )
             for h in holds
         ],
-        (*("text",) * 11, *("bigint",) * 5, "text", "bigint", "bigint", "text"),
+        (*("text",) * 12, *("bigint",) * 5, "text", "bigint", "bigint", "text"),
     )
 
 

@@ -34,6 +34,7 @@ class Recorded:
     cost_center: str
     project: str
     session_id: str
+    groups: tuple[str, ...]
     admitted_at_us: int
     settled_at_us: int
     flags: str
@@ -66,6 +67,7 @@ _COLUMNS = (
     "cost_center",
     "project",
     "session_id",
+    "group_ids",
     "model",
     "price_version",
     "batch",
@@ -82,7 +84,7 @@ _INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', 
 _TYPES = (
     *("text",) * 3,
     "bigint",
-    *("text",) * 8,
+    *("text",) * 9,
     *("boolean",) * 3,
     "text",
     "bigint",
@@ -136,6 +138,7 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
                 one.cost_center,
                 one.project,
                 one.session_id,
+                " ".join(one.groups),
                 usage.model,
                 usage.price_version,
                 usage.batch,

@@ -56,9 +56,11 @@ async def limit(
     return limit_id
 
 
-def ask(hold_id: str, amount_nano: int, member: str, seat: str, at: datetime = NOON) -> Authorize:
+def ask(
+    hold_id: str, amount_nano: int, member: str, seat: str, at: datetime = NOON, groups: tuple[str, ...] = ()
+) -> Authorize:
     """Return a request for a hold of exactly *amount_nano*."""
-    who = Attribution(member, seat, "chat")
+    who = Attribution(member, seat, "chat", groups=groups)
     return Authorize(hold_id, who, "a-model", "a-model@2026", Bound(amount_nano, 0, 1), at, evidence="{}")
 
 
@@ -71,12 +73,12 @@ def settle(hold_id: str, cost_nano: int, at: datetime = NOON) -> Settle:
 async def broken_sums(store: Store, organization_id: str) -> list[str]:
     """Return every account whose held is not its open holds, or whose spent is not its events."""
     holds = await store.read(
-        "select member_id, seat_type, sum(amount_nano) from limits_hold where organization_id = ? "
-        "and ended_at_us is null group by member_id, seat_type", (organization_id,),
+        "select member_id, seat_type, group_ids, sum(amount_nano) from limits_hold where organization_id = ? "
+        "and ended_at_us is null group by member_id, seat_type, group_ids", (organization_id,),
     )  # fmt: skip
     events = await store.read(
-        "select member_id, seat_type, sum(cost_nano) from metering_usageevent where organization_id = ? "
-        "group by member_id, seat_type", (organization_id,),
+        "select member_id, seat_type, group_ids, sum(cost_nano) from metering_usageevent where organization_id = ? "
+        "group by member_id, seat_type, group_ids", (organization_id,),
     )  # fmt: skip
     stored = await store.read(
         "select scope, sum(spent_nano), sum(held_nano) from limits_account where organization_id = ? "
@@ -93,8 +95,9 @@ async def broken_sums(store: Store, organization_id: str) -> list[str]:
 
 def _by_scope(rows: list[Row]) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for member_id, seat_type, nano in rows:
-        for scope in ("organization", f"seat_type:{seat_type}", f"member:{member_id}"):
+    for member_id, seat_type, group_ids, nano in rows:
+        groups = [f"group:{group_id}" for group_id in group_ids.split()]
+        for scope in ("organization", f"seat_type:{seat_type}", *groups, f"member:{member_id}"):
             sums[scope] = sums.get(scope, 0) + int(nano)
     return sums
 
