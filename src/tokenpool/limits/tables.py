@@ -43,7 +43,8 @@ class HoldRow:
     @classmethod
     def from_row(cls, row: Row) -> "HoldRow":
         """Build from a row of `read_holds`."""
-        return cls(row[0], row[1], Attribution(*row[2:8], groups=tuple(row[8].split())), *row[9:19])
+        who = (*row[2:8], tuple(row[8].split()))
+        return cls(row[0], row[1], Attribution(*who), *row[9:19])
 
 
 def lock_gate(organization_id: str) -> Statement:
