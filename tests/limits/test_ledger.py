@@ -217,9 +217,7 @@ async def test_a_month_is_pinned_at_admission(bench: Bench) -> None:
     ask = bench.ask(DOLLAR, admitted_at=last_second)
     await bench.do(ask)
 
-    from dataclasses import replace  # noqa: PLC0415
-
-    await bench.do(replace(settle(ask.hold_id, 10), settled_at=last_second + timedelta(seconds=90)))
+    await bench.do(settle(ask.hold_id, 10)._replace(settled_at=last_second + timedelta(seconds=90)))
 
     assert [(200_000, 0), (0, 0)] == [bench.account("organization", key) for key in ("2026-11", "2026-12")]
     assert ("2026-11", "2026-11-30") == (UsageEvent.objects.get().month, DailyUsage.objects.get().day)

@@ -18,10 +18,10 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import UnknownModel
 from tokenpool.kernel.period import Window, keys_at
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits.batch import PlaceName, account_keys
 from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
+from tokenpool.limits.places import PlaceName, account_keys
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
 from tokenpool.organizations.models import Organization

@@ -11,6 +11,7 @@ import secrets
 from tokenpool.kernel import clock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHAPE = re.compile(r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}", re.ASCII)
 
 
@@ -37,4 +38,4 @@ def is_id(prefix: str, text: str) -> bool:
 
 
 def _encode(value: int) -> str:
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

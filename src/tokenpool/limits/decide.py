@@ -22,7 +22,7 @@ class Balance:
     held_nano: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applied:
     """A cap with an amount, the account it reads, and that account's balance."""
 

@@ -25,7 +25,7 @@ def transaction(
     gate, holds = yield [tables.lock_gate(organization_id), tables.read_holds(organization_id, hold_ids)]
     version, windows = gate[0] if gate else (0, Window.MONTH)
     batch = Batch(organization_id, version, windows, [HoldRow.from_row(row) for row in holds])
-    keys = batch.keys_of(operations)
+    keys = batch.locate(operations)
     if keys:
         accounts, caps = yield [
             tables.read_accounts(organization_id, keys),
@@ -34,8 +34,9 @@ def transaction(
         batch.stand_on({(row[0], row[1]): Balance(row[2], row[3]) for row in accounts}, tables.caps_from(caps))
     answers = [batch.perform(operation) for operation in operations]
     writes = batch.writes()
-    if also and batch.touched:
-        writes += also(organization_id, batch.movements())
+    movements = batch.movements() if also else []
+    if also and movements:
+        writes += also(organization_id, movements)
     if writes:
         yield writes
     return answers

@@ -1,7 +1,11 @@
-"""What can be asked of the ledger and what it answers. Refusals are values, never exceptions."""
+"""What can be asked of the ledger and what it answers. Refusals are values, never exceptions.
+
+What is made for every operation is a named tuple: a frozen dataclass takes three times as long.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from tokenpool.kernel.period import Window
 from tokenpool.metering.record import RatedUsage
@@ -10,8 +14,7 @@ from tokenpool.pricing.bound import Bound
 LEASE_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(NamedTuple):
     """Whose usage it will be, pinned at admission and inherited by the event."""
 
     member_id: str
@@ -23,8 +26,7 @@ class Attribution:
     groups: tuple[str, ...] = ()  # ids, ascending
 
 
-@dataclass(frozen=True, slots=True)
-class Authorize:
+class Authorize(NamedTuple):
     """Reserve the largest possible cost of a request, or refuse it."""
 
     hold_id: str
@@ -40,8 +42,7 @@ class Authorize:
     evidence: str = ""  # what an estimate would start from, should the process be lost before it hears anything
 
 
-@dataclass(frozen=True, slots=True)
-class Trim:
+class Trim(NamedTuple):
     """Lower an open hold (never raise it) and write down the evidence of what the attempt has used."""
 
     hold_id: str
@@ -49,8 +50,7 @@ class Trim:
     amount_nano: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(NamedTuple):
     """End a hold with what was really used; the events, rollups and accounts move with it."""
 
     hold_id: str
@@ -59,8 +59,7 @@ class Settle:
     flags: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+class Void(NamedTuple):
     """End a hold that cost nothing."""
 
     hold_id: str
@@ -68,16 +67,14 @@ class Void:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(NamedTuple):
     """Renew the lease of a running attempt."""
 
     hold_id: str
     lease_until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Lose:
+class Lose(NamedTuple):
     """Mark a hold whose lease has passed as in doubt; it still counts as held."""
 
     hold_id: str
@@ -87,8 +84,7 @@ class Lose:
 Operation = Authorize | Trim | Settle | Void | Extend | Lose
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """A limit with its numbers at the instant of the answer."""
 
     limit_id: str
@@ -158,8 +154,7 @@ class Unknown:
 Answer = Held | Refusal | Stale | Done | Ended | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(NamedTuple):
     """A limit whose account has moved (or that refused): what thresholds are decided from."""
 
     limit_id: str

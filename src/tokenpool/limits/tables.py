@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tokenpool.kernel.group_commit import Row, Statement
 from tokenpool.kernel.period import Window
@@ -86,10 +87,17 @@ def read_caps(organization_id: str, scopes: Iterable[str]) -> Statement:
 def caps_from(rows: Iterable[Row]) -> dict[str, list[Cap]]:
     """Group the rows of `read_caps` by scope."""
     caps: dict[str, list[Cap]] = {}
-    for scope, basis, window, limit_id, state, amount_nano, exception in rows:
-        amount = amount_nano if state == "amount" else None
-        caps.setdefault(scope, []).append(Cap(limit_id, scope, basis, Window(window), amount, bool(exception)))
+    for row in rows:
+        caps.setdefault(row[0], []).append(_cap(*row))
     return caps
+
+
+@lru_cache(maxsize=65_536)
+def _cap(
+    scope: str, basis: str, window: str, limit_id: str, state: str, amount_nano: int | None, exception: int
+) -> Cap:
+    """Rows never change, so each is read into a cap once."""
+    return Cap(limit_id, scope, basis, Window(window), amount_nano if state == "amount" else None, bool(exception))
 
 
 def write_accounts(organization_id: str, balances: Mapping[AccountKey, Balance]) -> Statement:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import Row, Statement
@@ -23,8 +24,7 @@ class RatedUsage:
     fast: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A settled request: whose it is, when, and its rated parts (one per model)."""
 
     hold_id: str
@@ -56,7 +56,7 @@ AMOUNT_COLUMNS = (
     "web_search_nano",
     "cost_nano",
 )
-_COLUMNS = (
+COLUMNS = (
     "organization_id",
     "id",
     "request_id",
@@ -79,7 +79,7 @@ _COLUMNS = (
     "flags",
     *AMOUNT_COLUMNS,
 )
-_INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_INSERT = f"insert into metering_usageevent ({', '.join(COLUMNS)}) values ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
 _TYPES = (
     *("text",) * 3,

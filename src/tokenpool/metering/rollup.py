@@ -1,10 +1,12 @@
 """Daily sums per member and dimension, moved in the transaction of the events they sum."""
 
 from collections.abc import Sequence
+from operator import add as plus
+from operator import itemgetter
 
 from tokenpool.kernel.group_commit import Row, Statement
 from tokenpool.kernel.period import Window, keys_at
-from tokenpool.metering.record import AMOUNT_COLUMNS, Recorded, amounts
+from tokenpool.metering.record import AMOUNT_COLUMNS, COLUMNS
 
 _KEY = ("organization_id", "day", "member_id", "seat_type", "product", "cost_center", "model")
 _SUMS = ("requests", *AMOUNT_COLUMNS)
@@ -16,23 +18,17 @@ _UPSERT = (
 
 _TYPES = (*("text",) * len(_KEY), *("bigint",) * len(_SUMS))
 
+_dimensions = itemgetter(COLUMNS.index("organization_id"), *(COLUMNS.index(name) for name in _KEY[2:]))
+_PART, _ADMITTED, _AMOUNTS = COLUMNS.index("part"), COLUMNS.index("admitted_at_us"), -len(AMOUNT_COLUMNS)
 
-def add(organization_id: str, settled: Sequence[Recorded]) -> Statement:
-    """Add settled requests to their day (of admission, UTC); a request counts once, on its first model."""
-    cells: dict[Row, list[int]] = {}
-    for one in settled:
-        day = keys_at(one.admitted_at_us)[Window.DAY]
-        for part, usage in enumerate(one.parts):
-            key = (
-                organization_id,
-                day,
-                one.member_id,
-                one.seat_type,
-                one.product,
-                one.cost_center,
-                usage.model,
-            )
-            sums = (int(part == 0), *amounts(usage))
-            cell = cells.get(key)
-            cells[key] = list(sums) if cell is None else [a + b for a, b in zip(cell, sums, strict=True)]
-    return Statement(_UPSERT, [(*key, *sums) for key, sums in sorted(cells.items())], _TYPES)
+
+def add(events: Sequence[Row]) -> Statement:
+    """Add *events* (rows of `record.COLUMNS`) to their day (of admission, UTC); a request counts once."""
+    cells: dict[Row, Row] = {}
+    for event in events:
+        organization_id, *rest = _dimensions(event)
+        key = (organization_id, keys_at(event[_ADMITTED])[Window.DAY], *rest)
+        sums = (int(event[_PART] == 0), *event[_AMOUNTS:])
+        cell = cells.get(key)
+        cells[key] = sums if cell is None else tuple(map(plus, cell, sums))
+    return Statement(_UPSERT, [key + cells[key] for key in sorted(cells)], _TYPES)

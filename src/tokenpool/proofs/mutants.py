@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tokenpool.kernel.group_commit import Row, Statement, Store, Transaction
-from tokenpool.limits import batch
+from tokenpool.limits import places
 from tokenpool.limits.decide import Applied
 from tokenpool.limits.hierarchy import Cap, applicable
 
@@ -48,7 +48,7 @@ class ReadsOutside:
 def infect(name: str, store: Store) -> Store:
     """Make the mistake *name* in this process and return the store to use."""
     if name == "one level skipped":
-        batch.applicable = _without_organization  # type: ignore[attr-defined]
+        places.applicable = _without_organization  # type: ignore[attr-defined]
     elif name == "held ignored":
         Applied.left_nano = property(lambda limit: limit.amount_nano - limit.balance.spent_nano)  # type: ignore[method-assign,assignment]
     elif name:

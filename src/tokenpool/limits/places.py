@@ -1,0 +1,60 @@
+"""Where a call counts: its accounts, their balances and the limits it must fit; one place for all calls like it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from tokenpool.kernel import clock
+from tokenpool.kernel.period import Window, keys_at
+from tokenpool.limits.decide import AccountKey, Applied, Balance, apply
+from tokenpool.limits.hierarchy import Cap, applicable, scopes_of
+from tokenpool.limits.operations import Attribution
+
+PlaceName = tuple[str, str, tuple[str, ...], str]  # member, seat type, groups, day
+
+
+@dataclass(slots=True)
+class Place:
+    """The accounts of a member's day under one seat type and its groups; balances and limits once they were read."""
+
+    name: PlaceName
+    keys: tuple[AccountKey, ...]
+    balances: list[Balance] = field(default_factory=list)
+    limits: list[Applied] = field(default_factory=list)
+    moved: bool = False
+    settled_at_us: int | None = None  # when money was last spent here by this batch
+
+    def stand_on(self, balances: dict[AccountKey, Balance], caps: Mapping[str, Sequence[Cap]]) -> None:
+        """Take over what was read; accounts that do not exist yet start at zero under the same lock."""
+        self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]
+        if caps:
+            member_id, seat_type, groups, day = self.name
+            scopes = scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
+            self.limits = apply(applicable(caps, scopes), balances, _keys_of_day(day))
+
+    def move(self, *, held: int, spent: int = 0) -> None:
+        """Move every account of the place, in nano-dollars."""
+        for balance in self.balances:
+            balance.held_nano += held
+            balance.spent_nano += spent
+        self.moved = True
+
+
+def name_of(who: Attribution, at_us: int) -> PlaceName:
+    """Return the name of the place where a call of *who*, admitted at *at_us* (microseconds since 1970), counts."""
+    return (who.member_id, who.seat_type, who.groups, keys_at(at_us)[Window.DAY])
+
+
+@lru_cache(maxsize=65_536)
+def account_keys(name: PlaceName, windows: str) -> tuple[AccountKey, ...]:
+    """Return the accounts of a place: each of its scopes in each of *windows* (“month day”) that contains its day."""
+    member_id, seat_type, groups, day = name
+    keys = _keys_of_day(day)
+    scopes = scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
+    return tuple((scope, keys[Window(window)]) for scope in scopes for window in windows.split())
+
+
+@lru_cache(maxsize=256)
+def _keys_of_day(day: str) -> Mapping[Window, str]:
+    return keys_at(clock.timestamp(datetime.fromisoformat(day).replace(tzinfo=UTC)))
