@@ -57,6 +57,43 @@ async def test_many_rows_go_in_one_statement(store: PostgresStore) -> None:
     )
 
 
+async def test_every_text_arrives_as_it_was_sent(store: PostgresStore) -> None:
+    """Quotes, backslashes, braces, commas, words that mean something in an array, the empty text, other scripts."""
+    texts = [
+        '"',
+        "\\",
+        '\\"',
+        "{a,b}",
+        ",",
+        "null",
+        "NULL",
+        "true",
+        "",
+        " ",
+        "\n",
+        "'",
+        "%s",
+        "?",
+        "č漢🙂",
+        '{"a": "\\u0000"}',
+    ]
+
+    await store.run(lambda: write([Statement(INSERT, [(text, 1) for text in texts], TYPES)]))
+
+    assert sorted(texts) == sorted(text for (text,) in await store.read("select text from note"))
+
+
+async def test_numbers_and_truths_arrive_as_they_were_sent(store: PostgresStore) -> None:
+    """0 and 1 are numbers in a column of numbers and no truths; the ends of 64 bits fit."""
+    sql, types = "insert into fact (size, so) values (?, ?)", ("bigint", "boolean")
+    rows = [(0, False), (1, True), (2**63 - 1, None), (-(2**63), True)]
+    await store.run(lambda: write([Statement("create table fact (size bigint, so boolean)", [()])]))
+
+    await store.run(lambda: write([Statement(sql, rows, types)]))
+
+    assert sorted(rows) == sorted(await store.read("select size, so from fact"))
+
+
 async def test_an_error_inside_leaves_nothing_behind(store: PostgresStore) -> None:
     """All or nothing, and the connection is whole again."""
     with pytest.raises(ValueError, match="second thoughts"):

@@ -140,13 +140,26 @@ async def _send(connection: Connection, statement: Statement) -> psycopg.AsyncCu
     """Queue *statement*; return the cursor of a query, None for a write (nobody waits for it)."""
     sql = _translated(statement.sql, statement.types, locks=statement.locks)
     if statement.types:
-        columns = [list(column) for column in zip(*statement.rows, strict=True)]
-        await connection.execute(sql, columns)
+        columns = zip(*statement.rows, strict=True)
+        await connection.execute(sql, [_array(column) for column in columns])
         return None
     cursor = None
     for row in statement.rows:
         cursor = await connection.execute(sql, row)
     return cursor if sql.lstrip().startswith("select") else None
+
+
+def _array(column: tuple[Any, ...]) -> str:
+    """Return the literal of an array; psycopg's own takes ten times as long, a third of a batch."""
+    return "{" + ",".join([_element(value) for value in column]) + "}"
+
+
+def _element(value: Any) -> str:  # noqa: ANN401 - whatever a column holds
+    if not isinstance(value, str):
+        return "null" if value is None else str(value)
+    if '"' in value or "\\" in value:
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{value}"'
 
 
 def _first(error: Exception) -> str:
