@@ -36,6 +36,8 @@ check: $(EQUIPPED) ## The fast part of it: style, types, order, and tests withou
 
 bench: $(EQUIPPED) ## The benchmarks, each printing ratios
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/ledger_postgres.py
+	$(BIN)/python benchmarks/ledger_growth.py --events 1000000
 	$(BIN)/python benchmarks/gateway.py
 
 catalog: $(EQUIPPED) ## Bring the Italian catalog up to date; prints what lacks a translation

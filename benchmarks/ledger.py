@@ -1,134 +1,113 @@
-"""Hold and settle through group commit against one durable transaction per operation, in the same run.
+"""Hold and settle on SQLite: group commit against one durable transaction per operation, in the same run.
 
-Prints operations per second of both, their ratio, and the latency of a hold at half load. One
-operation is a hold or a settlement; a settlement carries its event, its rollup and three accounts.
-Usage: python benchmarks/ledger.py [--requests 20000] [--callers 256]
+One operation is a hold or a settlement; a settlement carries its event, its rollup and three accounts.
+Usage: python benchmarks/ledger.py [--seconds 2] [--rounds 5] [--callers 256]
 """
 
 import argparse
 import asyncio
-import os
 import statistics
-import tempfile
-import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
-FOLDER = Path(tempfile.mkdtemp(prefix="tokenpool-bench-"))
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenpool.config.settings")
-os.environ["TOKENPOOL_DATA"] = str(FOLDER)
-os.environ["TOKENPOOL_SECRET_KEY"] = "a key for a benchmark"
+import uvloop
 
-import django  # noqa: E402 - after the environment
-import uvloop  # noqa: E402
+import callers
 
-django.setup()
+ADDRESS = callers.prepared()
 
-from django.core.management import call_command  # noqa: E402
+from asgiref.sync import sync_to_async  # noqa: E402 - Django has its settings now
 
 from tokenpool.config.wiring import ledger_commits  # noqa: E402
-from tokenpool.kernel import ids  # noqa: E402
-from tokenpool.kernel.group_commit import GroupCommit  # noqa: E402
 from tokenpool.kernel.sqlite import SqliteStore  # noqa: E402
-from tokenpool.kernel.tokens import TokenCounts  # noqa: E402
-from tokenpool.limits.operations import Attribution, Authorize, Settle  # noqa: E402
-from tokenpool.metering.record import RatedUsage  # noqa: E402
-from tokenpool.pricing import load  # noqa: E402
-from tokenpool.pricing.bound import Bound  # noqa: E402
-from tokenpool.pricing.cost import rate  # noqa: E402
+from tokenpool.limits import caps  # noqa: E402
+from tokenpool.organizations import founding  # noqa: E402
+from tokenpool.organizations.models import Person  # noqa: E402
+from tokenpool.organizations.principals import of_person  # noqa: E402
+from tokenpool.organizations.roles import Principal  # noqa: E402
 
 Result = TypeVar("Result")
-MEMBERS = 1000
-NOW = datetime.now(UTC)
-PRICE = load.standard().price("claude-opus-5-5", NOW.date())
-COUNTS = TokenCounts(input=1200, cache_read=4000, cache_write_5m=300, output=400)
-USAGE = (RatedUsage(PRICE.model, PRICE.version, COUNTS, rate(COUNTS, PRICE)),)
-BOUND = Bound(50_000_000, 20_000_000_000, 512)
+CONSOLE_WRITES_PER_SECOND = 5
+SETTINGS_RATE = 50  # requests per second of a quiet organization
 
 
-async def request(commits: GroupCommit, number: int, waits: list[float]) -> None:
-    """Hold and settle once; write down how long the hold took."""
-    hold_id = ids.new("hold")
-    member = number % MEMBERS
-    who = Attribution(f"user_{member}", "chat" if member % 2 else "chat_claude_code", "chat")
-    ask = Authorize(hold_id, who, PRICE.model, PRICE.version, BOUND, NOW)
-    began = time.perf_counter()
-    await commits.submit("org_bench", ask)
-    waits.append(time.perf_counter() - began)
-    await commits.submit("org_bench", Settle(hold_id, USAGE, NOW))
-
-
-async def closed_loop(commits: GroupCommit, requests: int, callers: int) -> tuple[float, list[float]]:
-    """Return operations per second of *callers* that ask again as soon as they are answered."""
-    waits: list[float] = []
-
-    async def caller(first: int) -> None:
-        for number in range(requests // callers):
-            await request(commits, first * 37 + number * callers, waits)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(caller(first) for first in range(callers)))
-    return 2 * (requests // callers) * callers / (time.perf_counter() - began), waits
-
-
-async def open_loop(commits: GroupCommit, per_second: float, seconds: float) -> list[float]:
-    """Return hold latencies at a fixed rate of requests."""
-    waits: list[float] = []
-    tasks = []
-    began = time.perf_counter()
-    for number in range(int(per_second * seconds)):
-        pause = began + number / per_second - time.perf_counter()
-        if pause > 0:
-            await asyncio.sleep(pause)
-        tasks.append(asyncio.create_task(request(commits, number, waits)))
-    await asyncio.gather(*tasks)
-    return waits
-
-
-def quantile(values: list[float], share: float) -> float:
-    """Return a quantile in milliseconds."""
-    return sorted(values)[int(len(values) * share)] * 1000
-
-
-def measured(work: Callable[[GroupCommit], Awaitable[Result]], *, most: int = 256) -> Result:
-    """Run *work* on a fresh connection whose batches have at most *most* operations."""
-    store = SqliteStore(FOLDER / "tokenpool.sqlite3")
-    commits = ledger_commits(store)
-    commits._most = most  # noqa: SLF001 - the floor is the same code with batches of one
+def measured(work: Callable[[callers.Load], Awaitable[Result]], *, most: int = 256) -> Result:
+    """Run *work* on a fresh connection and organization, in batches of at most *most* operations."""
 
     async def run() -> Result:
+        store = SqliteStore(ADDRESS)
+        commits = ledger_commits(store)
+        commits._most = most  # noqa: SLF001 - the floor is the same code with batches of one
         try:
-            return await work(commits)
+            return await work(callers.Load(commits, await callers.found(store, 1000)))
         finally:
             await store.close()
 
     return uvloop.run(run())
 
 
+async def at_rate(load: callers.Load, per_second: float, seconds: float) -> callers.Load:
+    """Return *load* after requests at a fixed rate."""
+    await load.open_loop(per_second, seconds)
+    return load
+
+
+async def beside_the_console(load: callers.Load, per_second: float, seconds: float, by: Principal) -> callers.Load:
+    """Return *load* after requests at a fixed rate while a person sets limits in the same process."""
+
+    async def clicks() -> None:
+        for number in range(int(seconds * CONSOLE_WRITES_PER_SECOND)):
+            set_limit = sync_to_async(caps.set_limit)
+            await set_limit(by=by, scope="organization", basis="pool", amount_nano=10**12 + number)
+            await asyncio.sleep(1 / CONSOLE_WRITES_PER_SECOND)
+
+    await asyncio.gather(load.open_loop(per_second, seconds), clicks())
+    return load
+
+
+async def warmed(load: callers.Load, callers_count: int, seconds: float) -> tuple[float, list[float]]:
+    """Return operations per second and hold latencies of a closed loop."""
+    return 2 * await load.closed_loop(callers_count, seconds), load.holds
+
+
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser()
-    options.add_argument("--requests", type=int, default=20_000)
+    options.add_argument("--seconds", type=float, default=2)
+    options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--callers", type=int, default=256)
     given = options.parse_args()
-    call_command("migrate", verbosity=0)
     ratios, grouped, singles = [], [], []
-    for _ in range(3):
-        single, _ = measured(lambda c: closed_loop(c, given.requests // 8, given.callers), most=1)
-        many, waits = measured(lambda c: closed_loop(c, given.requests, given.callers))
+    for _ in range(given.rounds):
+        single, _ = measured(lambda load: warmed(load, given.callers, given.seconds), most=1)
+        many, waits = measured(lambda load: warmed(load, given.callers, given.seconds))
         ratios.append(many / single)
         grouped.append(many)
         singles.append(single)
-    half = measured(lambda c: open_loop(c, statistics.median(grouped) / 4, 4))
+    middle = statistics.median(grouped)
     print(f"one transaction per operation   {statistics.median(singles):9,.0f} ops/s")
-    print(f"group commit, {given.callers} callers       {statistics.median(grouped):9,.0f} ops/s")
-    spread = f"min {min(ratios):.1f}, max {max(ratios):.1f}"
-    print(f"ratio                           {statistics.median(ratios):9.1f} x ({spread})")
-    print(f"hold at full load               {quantile(waits, 0.5):9.2f} ms p50, {quantile(waits, 0.99):.2f} ms p99")
-    middle, late = quantile(half, 0.5), quantile(half, 0.99)
-    print(f"hold at half load               {middle:9.2f} ms p50, {late:.2f} ms p99")
+    print(f"group commit, {given.callers} callers       {middle:9,.0f} ops/s")
+    print(
+        f"ratio                           {statistics.median(ratios):9.1f} x ({min(ratios):.1f} to {max(ratios):.1f})"
+    )
+    _print("hold at full load", waits)
+    half = measured(lambda load: at_rate(load, middle / 4, 2 * given.seconds))
+    _print("hold at half load", half.holds)
+    _, owner = founding.found(
+        name="Bench", owner_name="Ada", owner_email="ada@bench.example", owner_password="only for a benchmark 7"
+    )
+    ada = of_person(Person.objects.get(id=owner.person_id))
+    beside = measured(lambda load: beside_the_console(load, middle / 4, 2 * given.seconds, ada))
+    _print("  beside a person who sets limits", beside.holds)
+    quiet = measured(lambda load: at_rate(load, SETTINGS_RATE, 2 * given.seconds))
+    _print(
+        f"hold + settle at {SETTINGS_RATE}/s", [sum(pair) for pair in zip(quiet.holds, quiet.settlements, strict=True)]
+    )
+
+
+def _print(what: str, seconds: list[float]) -> None:
+    middle, late, last = (callers.quantile(seconds, share) for share in (0.5, 0.99, 1))
+    print(f"{what:35} {middle:6.2f} ms p50, {late:6.2f} p99, {last:6.2f} at most")
 
 
 if __name__ == "__main__":
