@@ -59,12 +59,11 @@ def apply(
     window_keys: Mapping[Window, str],
 ) -> list[Applied]:
     """Join caps with the balances they read; explicitly unlimited caps never bind and are left out."""
-    joined = []
-    for cap, scope in applicable:
-        if cap.amount_nano is not None:
-            account = (scope, window_keys[cap.window])
-            joined.append(Applied(cap, account, balances[account], cap.amount_nano))
-    return joined
+    return [
+        Applied(cap, account, balances[account], cap.amount_nano)
+        for cap, scope in applicable
+        if cap.amount_nano is not None and (account := (scope, window_keys[cap.window]))
+    ]
 
 
 def decide(limits: Sequence[Applied], wanted: Bound, *, clamps: bool, floor_output: int) -> Granted | Short:

@@ -51,10 +51,13 @@ def applicable(caps: Mapping[str, Sequence[Cap]], scopes: Sequence[str]) -> Iter
     never a `pool` limit and never the organization's (design: spend limits).
     """
     member = scopes[-1]
-    excepted = any(cap.exception for cap in caps.get(member, ()))
-    for scope in scopes:
+    own = caps.get(member, ())
+    excepted = any(cap.exception for cap in own)
+    for scope in scopes[:-1]:
         for cap in caps.get(scope, ()):
-            if cap.basis == "pool" or scope == member:
+            if cap.basis == "pool":
                 yield cap, scope
             elif scope == ORGANIZATION or not excepted:
                 yield cap, member
+    for cap in own:
+        yield cap, member

@@ -29,9 +29,7 @@ class Place:
         """Take over what was read; accounts that do not exist yet start at zero under the same lock."""
         self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]
         if caps:
-            member_id, seat_type, groups, day = self.name
-            scopes = scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
-            self.limits = apply(applicable(caps, scopes), balances, _keys_of_day(day))
+            self.limits = apply(applicable(caps, _scopes(self.name)), balances, _keys_of_day(self.name[-1]))
 
     def move(self, *, held: int, spent: int = 0) -> None:
         """Move every account of the place, in nano-dollars."""
@@ -49,10 +47,14 @@ def name_of(who: Attribution, at_us: int) -> PlaceName:
 @lru_cache(maxsize=65_536)
 def account_keys(name: PlaceName, windows: str) -> tuple[AccountKey, ...]:
     """Return the accounts of a place: each of its scopes in each of *windows* (“month day”) that contains its day."""
-    member_id, seat_type, groups, day = name
-    keys = _keys_of_day(day)
-    scopes = scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
-    return tuple((scope, keys[Window(window)]) for scope in scopes for window in windows.split())
+    keys = _keys_of_day(name[-1])
+    return tuple((scope, keys[Window(window)]) for scope in _scopes(name) for window in windows.split())
+
+
+@lru_cache(maxsize=65_536)
+def _scopes(name: PlaceName) -> tuple[str, ...]:
+    member_id, seat_type, groups, _ = name
+    return scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)
 
 
 @lru_cache(maxsize=256)
