@@ -13,7 +13,7 @@ from tokenpool.kernel.errors import NotAllowed, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps, explain, overview
 from tokenpool.metering import report
-from tokenpool.organizations import api_keys, members, seats, settings
+from tokenpool.organizations import api_keys, groups, members, seats, settings
 from tokenpool.organizations.roles import Principal, Role
 
 P, W, A, B, M = Role.PRIMARY_OWNER, Role.OWNER, Role.ADMIN, Role.BILLING, Role.MEMBER
@@ -37,6 +37,27 @@ VERBS: dict[str, tuple[set[Role], Callable[[Principal, Aurora], object]]] = {
         lambda by, a: api_keys.mint(by=by, name="k", product="chat", member_id=a.giulia.member_id),
     ),
     "mint an admin key": ({P}, lambda by, _: api_keys.mint(by=by, name="k", kind="admin")),
+    "create a group": ({P, W, A}, lambda by, _: groups.create(by=by, name="New")),
+    "rename a group": ({P, W, A}, lambda by, a: groups.change(by=by, group_id=_group(a), name="New")),
+    "add to a group": (
+        {P, W, A},
+        lambda by, a: groups.add_members(by=by, group_id=_group(a), members=[a.giulia.member_id]),
+    ),
+    "take out of a group": (
+        {P, W, A},
+        lambda by, a: groups.remove_members(by=by, group_id=_group(a), members=[a.elena.member_id]),
+    ),
+    "see a group": ({P, W, A}, lambda by, a: groups.find(by=by, group_id=_group(a))),
+    "list the groups": ({P, W, A}, lambda by, _: groups.listed(by=by)),
+    "read a group's history": ({P, W, A}, lambda by, a: groups.history(by=by, group_id=_group(a))),
+    "delete a group": ({P, W, A}, lambda by, a: caps.delete_group(by=by, group_id=_group(a))),
+    "delete a group with limits": ({P, W}, lambda by, a: caps.delete_group(by=by, group_id=_group(a, limit=1))),
+    "limit a group": (
+        {P, W},
+        lambda by, a: caps.set_limit(by=by, scope=f"group:{_group(a)}", basis="each", amount_nano=1),
+    ),
+    "see the groups' spend": ({P, W, B}, lambda by, _: overview.groups(by=by)),
+    "page through the limits": ({P, W, B}, lambda by, _: explain.page(by=by)),
     "set a limit": ({P, W}, lambda by, _: caps.set_limit(by=by, scope="organization", basis="pool", amount_nano=1)),
     "see the pool": ({P, W, B}, lambda by, _: overview.pool(by=by)),
     "see everybody's spend": ({P, W, B}, lambda by, _: report.month_totals(by=by, month=month())),
@@ -52,6 +73,19 @@ VERBS: dict[str, tuple[set[Role], Callable[[Principal, Aurora], object]]] = {
     "change settings": ({P, W}, lambda by, _: settings.change(by=by, refusal_status=402)),
     "turn on HIPAA": ({P}, lambda by, _: _hipaa(by)),
 }
+
+
+def _group(org: Aurora, *, limit: int | None = None) -> str:
+    """Return a group with Elena in it, and with a limit when one is given."""
+    group = groups.create(by=org.ada, name="Research")
+    groups.add_members(by=org.ada, group_id=group.id, members=[org.elena.member_id])
+    if limit is not None:
+        caps.set_limit(by=org.ada, scope=f"group:{group.id}", basis="pool", amount_nano=limit)
+    return group.id
+
+
+def _only(org: Aurora) -> str:
+    return groups.listed(by=org.ada)[0][0].id
 
 
 def _closing(by: Principal) -> None:
@@ -75,7 +109,7 @@ def _hipaa(by: Principal) -> None:
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_role_may_do_exactly_what_the_table_says(database: Path, verb: str, role: Role) -> None:
-    """Nineteen verbs by five roles."""
+    """Thirty-one verbs by five roles."""
     found = aurora()
     allowed, call = VERBS[verb]
     by = found.everybody()[role]
@@ -92,6 +126,12 @@ FOREIGN: dict[str, Callable[[Principal, Aurora], object]] = {
     "remove": lambda by, o: members.remove(by=by, member_id=o.farid.member_id),
     "role": lambda by, o: members.change_role(by=by, member_id=o.farid.member_id, role="admin"),
     "seat": lambda by, o: seats.assign(by=by, member_id=o.farid.member_id, seat_type=None),
+    "find group": lambda by, o: groups.find(by=by, group_id=_only(o)),
+    "rename group": lambda by, o: groups.change(by=by, group_id=_only(o), name="Mine"),
+    "join group": lambda by, o: groups.add_members(by=by, group_id=_only(o), members=[by.member_id]),
+    "leave group": lambda by, o: groups.remove_members(by=by, group_id=_only(o), members=[o.elena.member_id]),
+    "delete group": lambda by, o: caps.delete_group(by=by, group_id=_only(o)),
+    "limit group": lambda by, o: caps.set_limit(by=by, scope=f"group:{_only(o)}", basis="pool", amount_nano=1),
     "mint": lambda by, o: api_keys.mint(by=by, name="k", product="chat", member_id=o.farid.member_id),
     "explain": lambda by, o: explain.limits_of(by=by, member_id=o.farid.member_id),
     "limit": lambda by, o: caps.set_limit(by=by, scope=f"member:{o.farid.member_id}", basis="each", amount_nano=1),
@@ -104,6 +144,7 @@ def test_another_organizations_ids_read_like_missing_ones(database: Path, verb: 
     """Not found, and nothing changed over there."""
     here, there = aurora(), aurora("Borealis", "borealis.example")
     there.key(there.farid, "chat")
+    _group(there, limit=1)
     audited = len(activity.list_activities(by=there.ada)["data"])
 
     with pytest.raises(NotFound, match="There is no such"):

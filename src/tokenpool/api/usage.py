@@ -12,6 +12,7 @@ from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
 from tokenpool.limits import explain, overview
+from tokenpool.limits.lines import LimitLine
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
@@ -168,7 +169,7 @@ def _member(row: overview.MemberBalance) -> dict[str, Any]:
     }
 
 
-def _line(line: explain.LimitLine) -> dict[str, Any]:
+def _line(line: LimitLine) -> dict[str, Any]:
     return {
         **as_limit(line.row),
         **money("limit", line.amount_nano),

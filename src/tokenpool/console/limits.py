@@ -14,6 +14,7 @@ from tokenpool.kernel.money import parse_dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits import caps, explain, overview
 from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.limits.lines import by_scope
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Right
@@ -125,7 +126,7 @@ def _own_limits(organization_id: str, rows: list[SpendLimit]) -> list[dict[str, 
     """Join members' own limits with the members and what they have spent."""
     ids = [row.scope.partition(":")[2] for row in rows]
     people = Member.objects.filter(organization_id=organization_id, id__in=ids, removed_at=None).order_by("name")
-    mine = explain.by_scope(rows)
+    mine = by_scope(rows)
     found = []
     for one in explain.explain_all(organization_id, list(people)):
         lines = {line.row.id: line for line in one.lines}

@@ -103,7 +103,7 @@ async def create(parts: Parts, request: Request) -> Response:
     bound, evidence = _bound(wanted, price)
     answer, facts = await _hold(parts, organization_id, wanted, price=price, bound=bound, evidence=evidence)
     if isinstance(answer, Refusal):
-        return refusals.over_limit(answer, facts, request.state.request_id)
+        return await refusals.over_limit(answer, facts, parts.directory, request.state.request_id)
     row = await _stored(parts, organization_id, answer.hold_id)
     asked = (wanted.product, price.model, bound.amount(), bound.max_output)
     if (row.who.product, row.model, row.reserved_nano, row.max_output) != asked:
@@ -176,9 +176,12 @@ async def _hold(
         facts = await parts.directory.member(organization_id, wanted.member, wanted.product)
         entitle(facts)
         named = ids.derived("hold", organization_id, facts.member_id, wanted.request_id)
+        who = Attribution(
+            facts.member_id, facts.seat_type or "", wanted.product, facts.cost_center, groups=facts.groups
+        )
         ask = Authorize(
             hold_id=named if wanted.request_id else ids.new("hold"),
-            who=Attribution(facts.member_id, facts.seat_type or "", wanted.product, facts.cost_center),
+            who=who,
             model=price.model,
             price_version=price.version,
             bound=bound,

@@ -43,7 +43,7 @@ async def create_message(parts: Parts, request: Request) -> Response:
     bound = largest_cost(shape, price)
     answer, facts = await hold(parts, request, facts, call=call, price=price, shape=shape, bound=bound)
     if isinstance(answer, Refusal):
-        return refusals.over_limit(answer, facts, request_id)
+        return await refusals.over_limit(answer, facts, parts.directory, request_id)
     attempt = Attempt(
         parts, facts.organization_id, answer.hold_id, price, _estimate_facts(shape, price, answer.max_output)
     )
@@ -131,6 +131,7 @@ def _attribution(request: Request, facts: KeyFacts) -> Attribution:
         cost_center=facts.cost_center,
         project=_label(request, "x-tokenpool-project"),
         session_id=_label(request, "x-claude-code-session-id"),
+        groups=facts.groups,
     )
 
 

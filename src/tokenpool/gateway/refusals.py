@@ -12,7 +12,7 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits.operations import LimitState, Refusal
-from tokenpool.organizations.directory import KeyFacts
+from tokenpool.organizations.directory import Directory, KeyFacts
 
 PREFIX = "anthropic-ratelimit-unified-"
 PERIODS = {Window.MONTH: "monthly", Window.WEEK: "weekly", Window.DAY: "daily"}
@@ -20,10 +20,11 @@ WARN_PERCENT = (95, 75)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
-def over_limit(refusal: Refusal, facts: KeyFacts, request_id: str) -> Response:
+async def over_limit(refusal: Refusal, facts: KeyFacts, directory: Directory, request_id: str) -> Response:
     """Return the refusal of a request that does not fit a limit (429, or 402 by the organization's setting)."""
     limit = refusal.limit
-    level = limit.scope.partition(":")[0]
+    level, _, named = limit.scope.partition(":")
+    group = await directory.group_name(facts.organization_id, named) if level == "group" else ""
     seconds = max(1, (limit.resets_at - clock.now()).days * 86_400 + (limit.resets_at - clock.now()).seconds)
     details = {
         "error_code": f"tokenpool_{level}_limit_reached",
@@ -47,7 +48,9 @@ def over_limit(refusal: Refusal, facts: KeyFacts, request_id: str) -> Response:
         PREFIX + "overage-period": PERIODS[limit.window],
         PREFIX + "overage-disabled-reason": "org_spend_cap_reached",
     }
-    sentence = _sentence(refusal, facts)
+    if level == "group" and limit.basis == "pool":
+        headers[PREFIX + "overage-scope"] = "group_pool"
+    sentence = _sentence(refusal, facts, group)
     return envelope(
         facts.refusal_status, "billing_error", sentence, request_id=request_id, details=details, headers=headers
     )
@@ -74,11 +77,13 @@ def under_limit(fullest: LimitState | None) -> dict[str, str]:
     return headers
 
 
-def _sentence(refusal: Refusal, facts: KeyFacts) -> str:
+def _sentence(refusal: Refusal, facts: KeyFacts, group: str) -> str:
     limit = refusal.limit
+    alone = " per-member" if limit.basis == "each" else ""
     whose = {
-        "organization": "your organization's" if limit.basis == "pool" else "your organization's per-member",
-        "seat_type": f"the {facts.seat_type_name} seat type's" + (" per-member" if limit.basis == "each" else ""),
+        "organization": f"your organization's{alone}",
+        "seat_type": f"the {facts.seat_type_name} seat type's{alone}",
+        "group": f"the {group} group's{alone}",
         "member": "your own",
     }[limit.scope.partition(":")[0]]
     if limit.limit_nano == 0:

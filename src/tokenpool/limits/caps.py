@@ -8,9 +8,9 @@ from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.kernel.money import MAX_NANO, dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits import windows
-from tokenpool.limits.hierarchy import ORGANIZATION
+from tokenpool.limits.hierarchy import ORGANIZATION, group_scope
 from tokenpool.limits.models import SpendLimit
-from tokenpool.organizations import seats, trail
+from tokenpool.organizations import groups, seats, trail
 from tokenpool.organizations.models import Gate, Member
 from tokenpool.organizations.roles import Principal, Right
 
@@ -37,7 +37,7 @@ def set_limit(
     Raises:
         NotAllowed: *by* may not set limits.
         InvalidInput: an unknown basis or window, an amount out of range, a scope that cannot have it.
-        NotFound: no such seat type or member in this organization.
+        NotFound: no such seat type, group or member in this organization.
         Conflict: the limit has changed since *expect*.
     """
     if amount_nano is not None and not 0 <= amount_nano <= MAX_NANO:
@@ -85,8 +85,24 @@ def remove(
     )
 
 
+def delete_group(*, by: Principal, group_id: str) -> None:
+    """Delete a group; its limits end in the same transaction, and their history says why.
+
+    Raises:
+        NotAllowed: without the right to manage members, or to set limits when the group has some.
+        NotFound: no such group.
+    """
+    scope = group_scope(group_id)
+    with transaction.atomic():
+        Gate.objects.select_for_update().get(organization_id=by.organization_id)
+        for row in standing(by.organization_id):
+            if row.scope == scope:
+                remove(by=by, scope=scope, basis=row.basis, window=row.window, reason="The group was deleted.")
+        groups.delete(by=by, group_id=group_id)
+
+
 def standing(organization_id: str) -> list[SpendLimit]:
-    """Return the limits that stand now, organization first, then seat types, then members."""
+    """Return the limits that stand now, organization first, then seat types, then groups, then members."""
     latest: dict[tuple[str, str, str], SpendLimit] = {}
     for row in SpendLimit.objects.filter(organization_id=organization_id).order_by("id"):
         latest[row.scope, row.basis, row.window] = row
@@ -181,11 +197,14 @@ def _check_scope_exists(organization_id: str, scope: str) -> None:
             raise NotFound(
                 f"seat type: there is no “{name[:40]}”; the seat types are {', '.join(keys)}.", field="scope"
             )
+    elif kind == "group":
+        if name not in [group.id for group in groups.present(organization_id)]:
+            raise NotFound("There is no such group.", field="scope")
     elif kind == "member":
         if not Member.objects.filter(organization_id=organization_id, id=name, removed_at=None).exists():
             raise NotFound("There is no such member.", field="scope")
     else:
-        raise InvalidInput("scope: must be organization, a seat type or a member.", field="scope")
+        raise InvalidInput("scope: must be organization, a seat type, a group or a member.", field="scope")
 
 
 def _conflict_sentence(now: SpendLimit | None) -> str:

@@ -1,23 +1,24 @@
-"""The Usage page's figures: the pool, the seat types, and the table of spend limits by member."""
+"""The Usage page's figures: the pool, the seat types, the groups, and the table of spend limits by member."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, OuterRef, Q, Subquery, Value
+from django.db.models import Count, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.period import Month, Window, end_of
-from tokenpool.limits import caps
-from tokenpool.limits.decide import Balance
-from tokenpool.limits.explain import Explanation, LimitLine, by_scope, explain_all, line_of
-from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.limits.explain import Explanation, explain_all
+from tokenpool.limits.hierarchy import ORGANIZATION, group_scope, member_scope, seat_type_scope
+from tokenpool.limits.lines import LimitLine, read
 from tokenpool.limits.models import Account
 from tokenpool.metering import report
+from tokenpool.organizations import groups as group_rows
 from tokenpool.organizations import seats
 from tokenpool.organizations.members import FARTHEST
-from tokenpool.organizations.models import Member, SeatType
+from tokenpool.organizations.models import Group, Member, SeatType
 from tokenpool.organizations.roles import Principal, Right
 
 SORTS = {
@@ -51,6 +52,15 @@ class SeatTypeBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupBalance:
+    """A group, how many members it has, and its month."""
+
+    group: Group
+    members: int
+    balance: ScopeBalance
+
+
+@dataclass(frozen=True, slots=True)
 class MemberBalance:
     """One row of the table: the member's explanation and last admission (microseconds since 1970)."""
 
@@ -65,18 +75,38 @@ def pool(*, by: Principal, month: Month | None = None) -> ScopeBalance:
         NotAllowed: without the right to see everybody's spend.
     """
     by.require(Right.SEE_SPEND)
-    return _scope_balance(by.organization_id, ORGANIZATION, month)
+    return _balances(by.organization_id, [ORGANIZATION], month)[0]
 
 
 def seat_types(*, by: Principal, month: Month | None = None) -> list[SeatTypeBalance]:
     """Return every seat type of the plan with its members and its month."""
     by.require(Right.SEE_SPEND)
-    found = []
-    for seat_type in seats.types(by.organization_id):
-        holders = Member.objects.filter(organization_id=by.organization_id, removed_at=None, seat_type=seat_type.key)
-        balance = _scope_balance(by.organization_id, seat_type_scope(seat_type.key), month)
-        found.append(SeatTypeBalance(seat_type, holders.count(), balance))
-    return found
+    types = seats.types(by.organization_id)
+    rows = Member.objects.filter(organization_id=by.organization_id, removed_at=None).values_list("seat_type")
+    holders = dict(rows.annotate(count=Count("id")))
+    balances = _balances(by.organization_id, [seat_type_scope(one.key) for one in types], month)
+    return [
+        SeatTypeBalance(one, holders.get(one.key, 0), balance) for one, balance in zip(types, balances, strict=True)
+    ]
+
+
+def groups(*, by: Principal, month: Month | None = None) -> list[GroupBalance]:
+    """Return every group by name with its members and its month; deleted ones while they have spent something in it.
+
+    Members of several groups count in each, so the sum may exceed the organization's.
+    """
+    by.require(Right.SEE_SPEND)
+    key, spent = str(Month.of(_instant_in(month))), Account.objects.filter(organization_id=by.organization_id)
+    spent = spent.filter(window_key=key, scope__startswith=group_scope("")).exclude(spent_nano=0, held_nano=0)
+    known = [scope.partition(":")[2] for scope in spent.values_list("scope", flat=True)]
+    rows = Group.objects.filter(organization_id=by.organization_id).filter(Q(deleted_at=None) | Q(id__in=known))
+    found = sorted(rows, key=lambda group: (group.name.casefold(), group.id))
+    sizes = group_rows.sizes(by.organization_id)
+    balances = _balances(by.organization_id, [group_scope(one.id) for one in found], month)
+    return [
+        GroupBalance(one, 0 if one.deleted_at else sizes.get(one.id, 0), balance)
+        for one, balance in zip(found, balances, strict=True)
+    ]
 
 
 def members(
@@ -84,6 +114,7 @@ def members(
     by: Principal,
     text: str = "",
     seat_type: str | None = None,
+    group: str | None = None,
     sort: str = "spent",
     descending: bool = True,
     offset: int = 0,
@@ -92,8 +123,8 @@ def members(
 ) -> tuple[list[MemberBalance], int]:
     """Return a page of members with their spend in *month* (default: the running one) and limits, and how many match.
 
-    *seat_type* filters by key; the empty string finds members without a seat. Removed members are
-    listed while they have spent something in the month.
+    *seat_type* filters by key, *group* by id; the empty string finds members without a seat, or in no
+    group. Removed members are listed while they have spent something in the month.
 
     Raises:
         NotAllowed: without the right to see everybody's spend.
@@ -120,6 +151,8 @@ def members(
         rows = rows.filter(Q(name__icontains=text) | Q(email__icontains=text))
     if seat_type is not None:
         rows = rows.filter(seat_type=seat_type) if seat_type else rows.filter(seat_type=None)
+    if group is not None:
+        rows = rows.filter(group_rows.among(group))
     column = F(SORTS[sort])
     order = column.desc(nulls_last=True) if descending else column.asc(nulls_last=True)
     page = list(rows.order_by(order, "id")[offset : offset + limit])
@@ -134,19 +167,16 @@ def _instant_in(month: Month | None) -> datetime:
     return now if month is None or month == Month.of(now) else month.start
 
 
-def _scope_balance(organization_id: str, scope: str, month: Month | None) -> ScopeBalance:
-    instant = _instant_in(month)
-    key = str(Month.of(instant))
-    row = Account.objects.filter(organization_id=organization_id, scope=scope, window_key=key).first()
-    balance = Balance(row.spent_nano, row.held_nano) if row else Balance()
-    standing = by_scope(caps.standing(organization_id)).get(scope, ())
-    limits = {row.basis: row for row in standing if row.window == Window.MONTH}
-    accounts = {(scope, key): balance}
-    lines = {basis: line_of(r, scope, accounts, instant) for basis, r in limits.items()}
-    return ScopeBalance(
-        balance.spent_nano,
-        balance.held_nano,
-        lines.get("pool"),
-        lines.get("each"),
-        end_of(Window.MONTH, instant),
-    )
+def _balances(organization_id: str, scopes: Sequence[str], month: Month | None) -> list[ScopeBalance]:
+    """Return the month of each of *scopes*, in their order."""
+    standing = read(organization_id, scopes, _instant_in(month))
+    resets_at = end_of(Window.MONTH, standing.instant)
+    found = []
+    for scope in scopes:
+        balance = standing.balance(scope)
+        rows = [row for row in standing.limits.get(scope, ()) if row.window == Window.MONTH]
+        lines = {row.basis: standing.line(row, scope) for row in rows}
+        found.append(
+            ScopeBalance(balance.spent_nano, balance.held_nano, lines.get("pool"), lines.get("each"), resets_at)
+        )
+    return found

@@ -17,8 +17,8 @@ UNKNOWN_KEY = "This key is not known here or was revoked; make a new one under K
 
 _FACTS = """
 select k.organization_id, k.id, k.kind, k.product, k.member_id, m.email, m.name, m.seat_type, m.cost_center,
-       s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens, o.refusal_status,
-       g.version, w.name, w.email
+       m.group_ids, s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens,
+       o.refusal_status, g.version, w.name, w.email
 from organizations_apikey k
 join organizations_organization o on o.id = k.organization_id
 join organizations_gate g on g.organization_id = k.organization_id
@@ -30,8 +30,8 @@ where k.key_hash = ? and k.revoked_at is null
 """
 _MEMBER = """
 select g.organization_id, '', 'member', cast(? as varchar(20)), m.id, m.email, m.name, m.seat_type, m.cost_center,
-       s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens, o.refusal_status,
-       g.version, w.name, w.email
+       m.group_ids, s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens,
+       o.refusal_status, g.version, w.name, w.email
 from organizations_member m
 join organizations_organization o on o.id = m.organization_id
 join organizations_gate g on g.organization_id = m.organization_id
@@ -39,6 +39,7 @@ left join organizations_seattype s on s.plan_id = o.plan_id and s.key = m.seat_t
 left join organizations_member w on w.organization_id = m.organization_id and w.role = 'primary_owner'
 where m.organization_id = ? and (m.id = ? or m.email = ?) and m.removed_at is null
 """
+_GROUP = "select name from organizations_group where organization_id = ? and id = ?"
 _VERSION = "select version from organizations_gate where organization_id = ?"
 
 
@@ -56,6 +57,7 @@ class KeyFacts:
     seat_type: str | None
     seat_type_name: str
     cost_center: str
+    groups: tuple[str, ...]  # ids, ascending
     entitled: bool  # the seat type opens the key's product (and is covered, while HIPAA-ready)
     hipaa_ready: bool
     clamps: bool
@@ -99,6 +101,11 @@ class Directory:
             raise NotFound("member: there is no such member; give an id or an e-mail address.", field="member")
         return _facts(rows[0])
 
+    async def group_name(self, organization_id: str, group_id: str) -> str:
+        """Return a group's name, a deleted one's too; read when a refusal has to say it."""
+        rows = await self._store.read(_GROUP, (organization_id, group_id))
+        return str(rows[0][0]) if rows else group_id
+
     async def _read(self, digest: str) -> KeyFacts:
         rows = await self._store.read(_FACTS, (digest,))
         if not rows or (rows[0][2] == "product" and rows[0][5] is None):
@@ -111,8 +118,8 @@ class Directory:
 
 
 def _facts(row: Row) -> KeyFacts:
-    (organization_id, key_id, kind, product, member_id, email, name, seat_type, cost_center, seat_name, products,
-     covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email) = row  # fmt: skip
+    (organization_id, key_id, kind, product, member_id, email, name, seat_type, cost_center, group_ids, seat_name,
+     products, covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email) = row  # fmt: skip
     opened = json.loads(products) if isinstance(products, str) else (products or [])
     return KeyFacts(
         organization_id=organization_id,
@@ -125,6 +132,7 @@ def _facts(row: Row) -> KeyFacts:
         seat_type=seat_type,
         seat_type_name=seat_name or "no seat",
         cost_center=cost_center or "",
+        groups=tuple((group_ids or "").split()),
         entitled=product in opened and (bool(covered) or not hipaa_ready),
         hipaa_ready=bool(hipaa_ready),
         clamps=bool(clamps),

@@ -6,7 +6,7 @@ from django.db.models import F, Q, QuerySet
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from tokenpool.organizations import seats, trail
+from tokenpool.organizations import groups, seats, trail
 from tokenpool.organizations.founding import NAME_LENGTH, checked_name, person_for
 from tokenpool.organizations.models import ApiKey, Gate, Member
 from tokenpool.organizations.roles import Principal, Right, Role
@@ -83,12 +83,15 @@ def search(
     text: str = "",
     seat_type: str | None = None,
     role: str | None = None,
+    group: str | None = None,
     sort: str = "name",
     descending: bool = False,
     offset: int = 0,
     limit: int = 50,
 ) -> tuple[list[Member], int]:
-    """Return a page of present members and how many match; *seat_type* "" finds those without a seat.
+    """Return a page of present members and how many match.
+
+    *seat_type* "" finds those without a seat, *group* (an id) "" those who are in no group.
 
     Raises:
         NotAllowed: without the right to see members.
@@ -108,6 +111,8 @@ def search(
         rows = rows.filter(seat_type=seat_type) if seat_type else rows.filter(seat_type=None)
     if role:
         rows = rows.filter(role=role)
+    if group is not None:
+        rows = rows.filter(groups.among(group))
     column = F(sort)
     order = column.desc(nulls_last=True) if descending else column.asc(nulls_last=True)
     return list(rows.order_by(order, "id")[offset : offset + limit]), rows.count()
@@ -158,11 +163,12 @@ def remove(*, by: Principal, member_id: str) -> None:
             raise NotAllowed("Nobody can remove themselves; ask another owner.")
         if member.seat_type is not None:
             seats.assign(by=by, member_id=member.id, seat_type=None)
+        groups.leave_all(by=by, member=member)
         keys = ApiKey.objects.filter(organization_id=by.organization_id, member_id=member.id, revoked_at=None)
         revoked = keys.update(revoked_at=clock.now())
         Member.objects.filter(organization_id=by.organization_id, id=member.id).update(removed_at=clock.now())
         trail.bump(by.organization_id)
-        before = {"email": member.email, "role": member.role, "keys_revoked": revoked}
+        before = {"email": member.email, "role": member.role, "group_ids": member.groups, "keys_revoked": revoked}
         trail.note(by, Action.MEMBER_REMOVED, ("member", member.id), before=before)
 
 

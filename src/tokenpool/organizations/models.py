@@ -1,4 +1,4 @@
-"""The tables of people and organizations. Seat assignments are history: rows are only added."""
+"""The tables of people and organizations. Seat assignments and memberships are history: rows are only added."""
 
 from typing import ClassVar
 
@@ -100,6 +100,7 @@ class Member(models.Model):
     role = models.CharField(max_length=16)
     seat_type = models.CharField(max_length=40, null=True)  # noqa: DJ001 - null is “no seat”; the latest SeatAssignment
     cost_center = models.CharField(max_length=80, default="", blank=True)
+    group_ids = models.TextField(default="", blank=True)  # ascending, space-separated; what the memberships come to
     added_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True)
 
@@ -112,6 +113,11 @@ class Member(models.Model):
             )
         ]
         indexes = [models.Index(fields=["organization_id", "name", "id"], name="member_by_name")]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The ids of the member's groups, ascending."""
+        return tuple(self.group_ids.split())
 
 
 class SeatAssignment(models.Model):
@@ -127,6 +133,44 @@ class SeatAssignment(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["organization_id", "member_id", "assigned_at"], name="seat_history")]
+
+
+class Group(models.Model):
+    """Members who share limits; a deleted one keeps its row, for the months in which it spent something."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    name = models.CharField(max_length=120)
+    description = models.CharField(max_length=200, default="", blank=True)
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization_id", "name"],
+                condition=models.Q(deleted_at=None),
+                name="group_name_once",
+            )
+        ]
+
+
+class GroupMembership(models.Model):
+    """From this instant on the member was in the group, or was not any more. Never edited; a deletion ends all."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    group_id = models.CharField(max_length=40)
+    member_id = models.CharField(max_length=40)
+    joined = models.BooleanField()  # or left
+    changed_at = models.DateTimeField()
+    changed_by = models.CharField(max_length=254)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "group_id", "changed_at"], name="group_history")]
 
 
 class ApiKey(models.Model):
