@@ -11,7 +11,7 @@ from builders import Aurora, aurora
 from stores import store_of
 from tokenpool.audit.models import AuditEvent
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from tokenpool.organizations import groups, members
+from tokenpool.organizations import groups, members, memberships
 from tokenpool.organizations.directory import Directory
 from tokenpool.organizations.models import Gate, Group, GroupMembership, Member
 
@@ -35,21 +35,21 @@ def of(org: Aurora, group_id: str) -> list[str]:
 def test_members_join_and_leave_by_added_rows(org: Aurora) -> None:
     """By id or e-mail address; what is so already changes nothing, neither a row nor the version."""
     (research,) = named(org, "Research")
-    joined = groups.add_members(by=org.chiara, group_id=research, members=[org.farid.member_id, "ELENA@aurora.example"])
+    joined = memberships.add(by=org.chiara, group_id=research, members=[org.farid.member_id, "ELENA@aurora.example"])
     version = Gate.objects.get().version
-    again = groups.add_members(by=org.ada, group_id=research, members=[org.farid.member_id])
+    again = memberships.add(by=org.ada, group_id=research, members=[org.farid.member_id])
     assert (["Elena Marino", "Farid Haddad"], [], version) == (
         [one.name for one in joined],
         again,
         Gate.objects.get().version,
     )
 
-    groups.remove_members(by=org.ada, group_id=research, members=[org.farid.member_id, org.giulia.member_id])
+    memberships.remove(by=org.ada, group_id=research, members=[org.farid.member_id, org.giulia.member_id])
 
     assert ["Elena Marino"] == of(org, research)
     assert [(False, "ada@aurora.example"), (True, "chiara@aurora.example")] == [
         (row.joined, row.changed_by)
-        for row in groups.history(by=org.ada, group_id=research)
+        for row in memberships.history(by=org.ada, group_id=research)
         if row.member_id == org.farid.member_id
     ]
     assert [("Research", 1)] == [(group.name, size) for group, size in groups.listed(by=org.ada)]
@@ -61,10 +61,10 @@ async def test_the_facts_of_a_credential_carry_the_groups(org: Aurora, either_da
     store = store_of(either_database)
     directory, secret = Directory(store), org.key(org.elena, "claude_code")
     first, second = named(org, "A", "B")
-    groups.add_members(by=org.ada, group_id=second, members=[org.elena.member_id])
+    memberships.add(by=org.ada, group_id=second, members=[org.elena.member_id])
     assert (second,) == (await directory.find(secret)).groups
 
-    groups.add_members(by=org.ada, group_id=first, members=[org.elena.member_id])
+    memberships.add(by=org.ada, group_id=first, members=[org.elena.member_id])
     both = (await directory.find(secret)).groups
     on_behalf = (await directory.member(org.organization_id, org.elena.member_id, "chat")).groups
     groups.delete(by=org.ada, group_id=second)
@@ -78,7 +78,7 @@ def test_a_deleted_group_is_empty_and_its_name_is_free(org: Aurora) -> None:
     """Its row and its history stay; another group with more members keeps them."""
     first, second = named(org, "Research", "Support")
     for group_id in (first, second):
-        groups.add_members(by=org.ada, group_id=group_id, members=[org.farid.member_id, org.giulia.member_id])
+        memberships.add(by=org.ada, group_id=group_id, members=[org.farid.member_id, org.giulia.member_id])
 
     groups.delete(by=org.ada, group_id=first)
 
@@ -86,8 +86,8 @@ def test_a_deleted_group_is_empty_and_its_name_is_free(org: Aurora) -> None:
     with pytest.raises(NotFound, match="There is no such group"):
         groups.find(by=org.ada, group_id=first)
     with pytest.raises(NotFound):
-        groups.add_members(by=org.ada, group_id=first, members=[org.farid.member_id])
-    assert (2, "Research") == (len(groups.history(by=org.ada, group_id=first)), Group.objects.get(id=first).name)
+        memberships.add(by=org.ada, group_id=first, members=[org.farid.member_id])
+    assert (2, "Research") == (len(memberships.history(by=org.ada, group_id=first)), Group.objects.get(id=first).name)
     assert first != groups.create(by=org.ada, name="Research").id
 
 
@@ -95,7 +95,7 @@ def test_a_removed_member_is_in_no_group(org: Aurora) -> None:
     """The counts and the history say so; who comes back comes back without groups."""
     first, second = named(org, "Research", "Support")
     for group_id in (first, second):
-        groups.add_members(by=org.ada, group_id=group_id, members=[org.farid.member_id])
+        memberships.add(by=org.ada, group_id=group_id, members=[org.farid.member_id])
 
     members.remove(by=org.chiara, member_id=org.farid.member_id)
     again = members.add(by=org.ada, email="farid@aurora.example", name="Farid Haddad")
@@ -155,9 +155,9 @@ def test_bulk_is_all_or_nothing(org: Aurora) -> None:
         ([f"user_{number}" for number in range(1001)], InvalidInput, "name 1 to 1000 members"),
     ):
         with pytest.raises(error, match=said):
-            groups.add_members(by=org.ada, group_id=research, members=wanted)
+            memberships.add(by=org.ada, group_id=research, members=wanted)
         with pytest.raises(error, match=said):
-            groups.remove_members(by=org.ada, group_id=research, members=wanted)
+            memberships.remove(by=org.ada, group_id=research, members=wanted)
 
     assert ([], before) == (of(org, research), AuditEvent.objects.count())
 
@@ -166,10 +166,10 @@ def test_a_member_is_in_at_most_twenty_groups(org: Aurora) -> None:
     """The twenty-first is refused by name, for everybody named with them."""
     ids = named(org, *(f"Group {number}" for number in range(21)))
     for group_id in ids[:20]:
-        groups.add_members(by=org.ada, group_id=group_id, members=[org.farid.member_id])
+        memberships.add(by=org.ada, group_id=group_id, members=[org.farid.member_id])
 
     with pytest.raises(Conflict, match="Farid Haddad is in 20 groups, the most there can be"):
-        groups.add_members(by=org.ada, group_id=ids[20], members=[org.giulia.member_id, org.farid.member_id])
+        memberships.add(by=org.ada, group_id=ids[20], members=[org.giulia.member_id, org.farid.member_id])
 
     assert (20, ()) == (
         len(Member.objects.get(id=org.farid.member_id).groups),
@@ -193,12 +193,12 @@ def test_nobody_lifts_their_own_limits_by_leaving(org: Aurora) -> None:
     """An admin takes others out, not themselves; an owner may set limits and so may leave."""
     (research,) = named(org, "Research")
     everybody = [one.member_id for one in (org.chiara, org.bruno, org.farid)]
-    groups.add_members(by=org.chiara, group_id=research, members=everybody)
+    memberships.add(by=org.chiara, group_id=research, members=everybody)
 
     with pytest.raises(NotAllowed, match="nobody takes themselves out; ask an owner"):
-        groups.remove_members(by=org.chiara, group_id=research, members=everybody)
-    groups.remove_members(by=org.chiara, group_id=research, members=[org.farid.member_id])
-    groups.remove_members(by=org.bruno, group_id=research, members=[org.bruno.member_id])
+        memberships.remove(by=org.chiara, group_id=research, members=everybody)
+    memberships.remove(by=org.chiara, group_id=research, members=[org.farid.member_id])
+    memberships.remove(by=org.bruno, group_id=research, members=[org.bruno.member_id])
 
     assert ["Chiara Greco"] == of(org, research)
 
@@ -208,7 +208,7 @@ def test_every_change_is_audited_with_what_it_changed(org: Aurora) -> None:
     (research,) = named(org, "Research")
     groups.change(by=org.ada, group_id=research, name="Research")
     groups.change(by=org.ada, group_id=research, name="Studies")
-    for verb in (groups.add_members, groups.remove_members, groups.add_members):
+    for verb in (memberships.add, memberships.remove, memberships.add):
         verb(by=org.ada, group_id=research, members=[org.farid.member_id])
     groups.delete(by=org.ada, group_id=research)
 
@@ -232,8 +232,8 @@ def test_every_change_is_audited_with_what_it_changed(org: Aurora) -> None:
 def test_members_are_found_by_group(org: Aurora) -> None:
     """Those in it, those in none; what is no id finds nobody, least of all everybody."""
     research, support = named(org, "Research", "Support")
-    groups.add_members(by=org.ada, group_id=research, members=[org.farid.member_id])
-    groups.add_members(by=org.ada, group_id=support, members=[org.farid.member_id, org.giulia.member_id])
+    memberships.add(by=org.ada, group_id=research, members=[org.farid.member_id])
+    memberships.add(by=org.ada, group_id=support, members=[org.farid.member_id, org.giulia.member_id])
 
     assert ["Farid Haddad"] == of(org, research)
     assert 5 == members.search(by=org.ada, group="")[1]
@@ -259,10 +259,10 @@ def test_the_history_comes_to_what_stands_beside_the_members(
         group_id, member_id = ids[which], people[who].member_id
         try:
             if verb == "join":
-                groups.add_members(by=org.ada, group_id=group_id, members=[member_id])
+                memberships.add(by=org.ada, group_id=group_id, members=[member_id])
                 model[group_id].add(member_id)
             elif verb == "leave":
-                groups.remove_members(by=org.ada, group_id=group_id, members=[member_id])
+                memberships.remove(by=org.ada, group_id=group_id, members=[member_id])
                 model[group_id].discard(member_id)
             elif verb == "delete":
                 groups.delete(by=org.ada, group_id=group_id)
@@ -277,7 +277,7 @@ def test_the_history_comes_to_what_stands_beside_the_members(
     sizes = {group.id: size for group, size in groups.listed(by=org.ada)}
     for group_id, size in sizes.items():
         latest = {
-            row.member_id: row.joined for row in reversed(groups.history(by=org.ada, group_id=group_id, limit=99))
+            row.member_id: row.joined for row in reversed(memberships.history(by=org.ada, group_id=group_id, limit=99))
         }
         beside = {one.id for one in members.search(by=org.ada, group=group_id)[0]}
         assert model[group_id] == beside == {member_id for member_id, joined in latest.items() if joined}

@@ -13,7 +13,7 @@ from tokenpool.kernel.errors import NotAllowed, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps, explain, overview
 from tokenpool.metering import report
-from tokenpool.organizations import api_keys, groups, members, seats, settings
+from tokenpool.organizations import api_keys, groups, members, memberships, seats, settings
 from tokenpool.organizations.roles import Principal, Role
 
 P, W, A, B, M = Role.PRIMARY_OWNER, Role.OWNER, Role.ADMIN, Role.BILLING, Role.MEMBER
@@ -41,15 +41,15 @@ VERBS: dict[str, tuple[set[Role], Callable[[Principal, Aurora], object]]] = {
     "rename a group": ({P, W, A}, lambda by, a: groups.change(by=by, group_id=_group(a), name="New")),
     "add to a group": (
         {P, W, A},
-        lambda by, a: groups.add_members(by=by, group_id=_group(a), members=[a.giulia.member_id]),
+        lambda by, a: memberships.add(by=by, group_id=_group(a), members=[a.giulia.member_id]),
     ),
     "take out of a group": (
         {P, W, A},
-        lambda by, a: groups.remove_members(by=by, group_id=_group(a), members=[a.elena.member_id]),
+        lambda by, a: memberships.remove(by=by, group_id=_group(a), members=[a.elena.member_id]),
     ),
     "see a group": ({P, W, A}, lambda by, a: groups.find(by=by, group_id=_group(a))),
     "list the groups": ({P, W, A}, lambda by, _: groups.listed(by=by)),
-    "read a group's history": ({P, W, A}, lambda by, a: groups.history(by=by, group_id=_group(a))),
+    "read a group's history": ({P, W, A}, lambda by, a: memberships.history(by=by, group_id=_group(a))),
     "delete a group": ({P, W, A}, lambda by, a: caps.delete_group(by=by, group_id=_group(a))),
     "delete a group with limits": ({P, W}, lambda by, a: caps.delete_group(by=by, group_id=_group(a, limit=1))),
     "limit a group": (
@@ -78,7 +78,7 @@ VERBS: dict[str, tuple[set[Role], Callable[[Principal, Aurora], object]]] = {
 def _group(org: Aurora, *, limit: int | None = None) -> str:
     """Return a group with Elena in it, and with a limit when one is given."""
     group = groups.create(by=org.ada, name="Research")
-    groups.add_members(by=org.ada, group_id=group.id, members=[org.elena.member_id])
+    memberships.add(by=org.ada, group_id=group.id, members=[org.elena.member_id])
     if limit is not None:
         caps.set_limit(by=org.ada, scope=f"group:{group.id}", basis="pool", amount_nano=limit)
     return group.id
@@ -128,8 +128,8 @@ FOREIGN: dict[str, Callable[[Principal, Aurora], object]] = {
     "seat": lambda by, o: seats.assign(by=by, member_id=o.farid.member_id, seat_type=None),
     "find group": lambda by, o: groups.find(by=by, group_id=_only(o)),
     "rename group": lambda by, o: groups.change(by=by, group_id=_only(o), name="Mine"),
-    "join group": lambda by, o: groups.add_members(by=by, group_id=_only(o), members=[by.member_id]),
-    "leave group": lambda by, o: groups.remove_members(by=by, group_id=_only(o), members=[o.elena.member_id]),
+    "join group": lambda by, o: memberships.add(by=by, group_id=_only(o), members=[by.member_id]),
+    "leave group": lambda by, o: memberships.remove(by=by, group_id=_only(o), members=[o.elena.member_id]),
     "delete group": lambda by, o: caps.delete_group(by=by, group_id=_only(o)),
     "limit group": lambda by, o: caps.set_limit(by=by, scope=f"group:{_only(o)}", basis="pool", amount_nano=1),
     "mint": lambda by, o: api_keys.mint(by=by, name="k", product="chat", member_id=o.farid.member_id),

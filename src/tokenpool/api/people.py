@@ -37,10 +37,17 @@ class NewKey(Strict):
 
 @router.get("members")
 def listed(
-    request: KeyRequest, text: str = "", seat_type: str | None = None, offset: int = 0, limit: int = 100
+    request: KeyRequest,
+    text: str = "",
+    seat_type: str | None = None,
+    group: str | None = None,
+    offset: int = 0,
+    limit: int = 100,
 ) -> dict[str, Any]:
     """List members by name."""
-    rows, found = members.search(by=request.auth, text=text, seat_type=seat_type, offset=offset, limit=limit)
+    rows, found = members.search(
+        by=request.auth, text=text, seat_type=seat_type, group=group, offset=offset, limit=limit
+    )
     return {"data": [as_member(row) for row in rows], "has_more": offset + len(rows) < found, "count": found}
 
 
@@ -135,6 +142,7 @@ def as_member(member: Member) -> dict[str, Any]:
         "role": member.role,
         "seat_type": member.seat_type,
         "cost_center": member.cost_center,
+        "groups": member.groups,
         "added_at": member.added_at.isoformat().replace("+00:00", "Z"),
     }
 

@@ -3,13 +3,17 @@
 import re
 from typing import Any, Literal
 
+from django.http import QueryDict
 from ninja import Router
 
 from tokenpool.api.access import KeyRequest, Strict
+from tokenpool.api.pages import after, paged
 from tokenpool.kernel.errors import InvalidInput
-from tokenpool.kernel.money import MAX_NANO, NANO_PER_CENT
-from tokenpool.limits import caps
-from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.kernel.money import MAX_NANO, NANO_PER_CENT, divide_half_away
+from tokenpool.kernel.period import Window
+from tokenpool.limits import caps, explain
+from tokenpool.limits.explain import Explanation
+from tokenpool.limits.hierarchy import ORGANIZATION, group_scope, member_scope, seat_type_scope
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations.models import Organization
 from tokenpool.organizations.roles import Right
@@ -17,14 +21,19 @@ from tokenpool.organizations.roles import Right
 router = Router()
 WINDOWS = {"monthly": "month", "weekly": "week", "daily": "day"}
 PERIODS = {window: period for period, window in WINDOWS.items()}
-_SCOPE_TYPES = {"organization": "organization", "seat_type": "seat_tier", "member": "user"}
+MOST_USERS = 100
+_MILLICENT = NANO_PER_CENT // 1000
+_SCOPE_TYPES = {"organization": "organization", "seat_type": "seat_tier", "group": "rbac_group", "member": "user"}
+_NAMES = {"seat_tier": "seat_tier", "rbac_group": "rbac_group_id", "user": "user_id"}
+_SCOPE_OF = {"seat_tier": seat_type_scope, "rbac_group": group_scope, "user": member_scope}
 
 
 class Scope(Strict):
-    """Whose limit: the organization's, a seat type's, or a member's."""
+    """Whose limit: the organization's, a seat type's, a group's, or a member's."""
 
-    type: Literal["organization", "seat_tier", "user"]
+    type: Literal["organization", "seat_tier", "rbac_group", "user"]
     seat_tier: str | None = None
+    rbac_group_id: str | None = None
     user_id: str | None = None
 
 
@@ -42,9 +51,9 @@ class Wanted(Strict):
 
 @router.get("spend_limits")
 def listed(request: KeyRequest) -> dict[str, Any]:
-    """List the standing limits: organization, seat types, members."""
+    """List the standing limits: organization, seat types, groups, members."""
     request.auth.require(Right.SET_LIMITS)
-    wanted = set(request.GET.getlist("scope_type") + request.GET.getlist("scope_type[]"))
+    wanted = set(_many(request.GET, "scope_type"))
     rows = [as_limit(row) for row in caps.standing(request.auth.organization_id)]
     return {"data": [row for row in rows if not wanted or row["scope"]["type"] in wanted], "next_page": None}
 
@@ -66,6 +75,22 @@ def set_limit(request: KeyRequest, body: Wanted) -> dict[str, Any]:
         expect=body.expect,
     )
     return as_limit(row)
+
+
+@router.get("spend_limits/effective")
+def effective(request: KeyRequest, limit: int = 20, page: str = "") -> dict[str, Any]:
+    """List the lowest limit on each member alone and their spend, per period that has one; pools bind besides."""
+    given = request.GET
+    periods, user_ids = _many(given, "period"), _many(given, "user_ids")
+    if set(periods) - set(WINDOWS):
+        raise InvalidInput(f"period: must be one of {', '.join(WINDOWS)}.", field="period")
+    if len(user_ids) > MOST_USERS:
+        raise InvalidInput(f"user_ids: at most {MOST_USERS}.", field="user_ids")
+    after_id = after(page, "user", limit)
+    found, more = explain.page(by=request.auth, member_ids=user_ids, after_id=after_id, limit=limit)
+    windows = [window for period, window in WINDOWS.items() if not periods or period in periods]
+    rows = [row for one in found for window in windows if (row := _as_row(one, window))]
+    return paged(rows, found[-1].member.id if found else "", more=more)
 
 
 @router.get("spend_limits/{limit_id}")
@@ -91,17 +116,11 @@ def me(request: KeyRequest) -> dict[str, Any]:
 
 def as_limit(row: SpendLimit) -> dict[str, Any]:
     """Return a limit in Anthropic's shape; the amount is in cents, with decimals where a cent is not enough."""
-    kind, _, name = row.scope.partition(":")
-    scope: dict[str, str] = {"type": _SCOPE_TYPES[kind]}
-    if kind == "seat_type":
-        scope["seat_tier"] = name
-    elif kind == "member":
-        scope["user_id"] = name
     set_at = row.set_at.isoformat().replace("+00:00", "Z")
     return {
         "type": "spend_limit",
         "id": row.id,
-        "scope": scope,
+        "scope": _as_scope(row.scope),
         "basis": row.basis,
         "amount": None if row.amount_nano is None else _cents(row.amount_nano),
         "currency": "USD",
@@ -116,11 +135,44 @@ def as_limit(row: SpendLimit) -> dict[str, Any]:
 def _scope_text(scope: Scope) -> str:
     if scope.type == "organization":
         return ORGANIZATION
-    name = scope.seat_tier if scope.type == "seat_tier" else scope.user_id
-    field = "scope.seat_tier" if scope.type == "seat_tier" else "scope.user_id"
-    if not name:
-        raise InvalidInput(f"{field}: must be given for this type of scope.", field=field)
-    return seat_type_scope(name) if scope.type == "seat_tier" else member_scope(name)
+    field = _NAMES[scope.type]
+    if not (name := getattr(scope, field)):
+        raise InvalidInput(f"scope.{field}: must be given for this type of scope.", field=f"scope.{field}")
+    return _SCOPE_OF[scope.type](name)
+
+
+def _as_scope(text: str) -> dict[str, str]:
+    kind, _, name = text.partition(":")
+    found = _SCOPE_TYPES[kind]
+    return {"type": found} | ({_NAMES[found]: name} if name else {})
+
+
+def _as_row(found: Explanation, window: str) -> dict[str, Any] | None:
+    """Return the lowest limit on a member alone in *window*, and which limit binds; None when there is none."""
+    lowest, binding = found.lowest(Window(window)), found.binding_in(Window(window))
+    if lowest is None:
+        return None
+    return {
+        "actor": {
+            "type": "user_actor",
+            "user_id": found.member.id,
+            "name": found.member.name,
+            "email_address": found.member.email,
+            "deleted": False,
+        },
+        "scope": {"type": "user", "user_id": found.member.id},
+        "source": _as_scope(lowest.row.scope),
+        "spend_limit_id": lowest.row.id,
+        "amount": None if lowest.amount_nano is None else _cents(lowest.amount_nano),
+        "currency": "USD",
+        "period": PERIODS[window],
+        "period_to_date_spend": _cents(divide_half_away(lowest.spent_nano, _MILLICENT) * _MILLICENT),
+        "binding_spend_limit_id": binding.row.id if binding else None,
+    }
+
+
+def _many(given: QueryDict, name: str) -> list[str]:
+    return given.getlist(name) + given.getlist(f"{name}[]")
 
 
 def _nano(text: str) -> int:

@@ -2,12 +2,14 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from tokenpool.api import billing, people, spend_limits, usage
+from tokenpool.api import billing, groups, people, spend_limits, usage
 from tokenpool.api.access import api
 
 for room in (people, usage, billing):
     api.add_router("/tokenpool/", room.router)
-api.add_router("/organizations/", spend_limits.router)
+api.add_router("/tokenpool/", groups.own)
+for room in (groups, spend_limits):
+    api.add_router("/organizations/", room.router)
 api.add_router("/compliance/", billing.feed)
 
 urlpatterns: list[URLPattern | URLResolver] = [path("", api.urls)]

@@ -23,7 +23,7 @@ router = Router()
 
 @router.get("usage/summary")
 def summary(request: KeyRequest, month: str = "", offset: int = 0, limit: int = 1000) -> dict[str, Any]:
-    """Return the month to date: the pool, the seat types, and a page of members."""
+    """Return the month to date: the pool, the seat types, the groups, and a page of members."""
     by, wanted = request.auth, Month.parse(month) if month else Month.of(clock.now())
     if wanted != Month.of(clock.now()):
         return _past(request, wanted)
@@ -35,7 +35,7 @@ def summary(request: KeyRequest, month: str = "", offset: int = 0, limit: int = 
             {"seat_type": one.seat_type.key, "members": one.members, **_scope(one.balance)}
             for one in overview.seat_types(by=by)
         ],
-        "groups": [],
+        "groups": [{**_group(one), "members": one.members, **_scope(one.balance)} for one in overview.groups(by=by)],
         "members": [_member(row) for row in rows],
         "has_more": offset + len(rows) < found,
     }
@@ -114,6 +114,7 @@ def as_event(row: UsageEvent) -> dict[str, Any]:
         "settled_at": _time(row.settled_at_us),
         **{name: getattr(row, name) for name in AMOUNT_COLUMNS},
         "cost": dollars(row.cost_nano),
+        "groups": row.group_ids.split(),
         "flags": row.flags.split(),
     }
 
@@ -124,7 +125,7 @@ def money(name: str, nano: int | None) -> dict[str, Any]:
 
 
 def _past(request: KeyRequest, month: Month) -> dict[str, Any]:
-    """Return a past month from the rollup: what was spent, by seat type and by member."""
+    """Return a past month: what was spent, by seat type, by group and by member."""
     by = request.auth
 
     def grouped(dimension: str) -> list[tuple[str, int]]:
@@ -136,7 +137,9 @@ def _past(request: KeyRequest, month: Month) -> dict[str, Any]:
         "month": str(month),
         "organization": {"id": by.organization_id, **money("spent", total), **money("held", 0), "limits": []},
         "seat_types": [{"seat_type": key, **money("spent", nano)} for key, nano in grouped("seat_type")],
-        "groups": [],
+        "groups": [
+            {**_group(one), **money("spent", one.balance.spent_nano)} for one in overview.groups(by=by, month=month)
+        ],
         "members": [{"id": key, **money("spent", nano)} for key, nano in grouped("member_id")],
         "has_more": False,
     }
@@ -153,6 +156,10 @@ def _scope(balance: overview.ScopeBalance) -> dict[str, Any]:
     }
 
 
+def _group(one: overview.GroupBalance) -> dict[str, Any]:
+    return {"id": one.group.id, "name": one.group.name, "deleted": one.group.deleted_at is not None}
+
+
 def _member(row: overview.MemberBalance) -> dict[str, Any]:
     found = row.explanation
     return {
@@ -160,6 +167,7 @@ def _member(row: overview.MemberBalance) -> dict[str, Any]:
         "email": found.member.email,
         "name": found.member.name,
         "seat_type": found.member.seat_type,
+        "groups": found.member.groups,
         **money("spent", found.spent_nano),
         **money("held", found.held_nano),
         "limits": [_line(line) for line in found.lines],

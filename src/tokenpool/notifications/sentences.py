@@ -7,8 +7,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from tokenpool.kernel.display import money_text
+from tokenpool.limits import scopes
 from tokenpool.notifications.models import Notice
-from tokenpool.organizations import seats
 from tokenpool.organizations.models import Member
 
 
@@ -58,8 +58,11 @@ def limit_name(notice: Notice, facts: dict[str, Any]) -> str:
     if scope == "organization":
         name = _("organization, each member") if each else _("organization, all together")
     elif scope.startswith("seat_type:"):
-        told = {"seat_type": seats.name_of(notice.organization_id, scope.partition(":")[2])}
+        told = {"seat_type": scopes.name_of(notice.organization_id, scope)}
         name = _("%(seat_type)s, each member") % told if each else _("%(seat_type)s, all together") % told
+    elif scope.startswith("group:"):
+        told = {"group": scopes.name_of(notice.organization_id, scope)}
+        name = _("group %(group)s, each member") % told if each else _("group %(group)s, all together") % told
     else:
         name = _("own limit")
     if not notice.member_id:

@@ -6,7 +6,7 @@ from django.db.models import F, Q, QuerySet
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from tokenpool.organizations import groups, seats, trail
+from tokenpool.organizations import groups, memberships, seats, trail
 from tokenpool.organizations.founding import NAME_LENGTH, checked_name, person_for
 from tokenpool.organizations.models import ApiKey, Gate, Member
 from tokenpool.organizations.roles import Principal, Right, Role
@@ -163,7 +163,7 @@ def remove(*, by: Principal, member_id: str) -> None:
             raise NotAllowed("Nobody can remove themselves; ask another owner.")
         if member.seat_type is not None:
             seats.assign(by=by, member_id=member.id, seat_type=None)
-        groups.leave_all(by=by, member=member)
+        memberships.leave_all(by=by, member=member)
         keys = ApiKey.objects.filter(organization_id=by.organization_id, member_id=member.id, revoked_at=None)
         revoked = keys.update(revoked_at=clock.now())
         Member.objects.filter(organization_id=by.organization_id, id=member.id).update(removed_at=clock.now())

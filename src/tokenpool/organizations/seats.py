@@ -30,11 +30,6 @@ def types(organization_id: str) -> list[SeatType]:
     return list(SeatType.objects.filter(plan_id=plan_id).order_by("position"))
 
 
-def name_of(organization_id: str, key: str) -> str:
-    """Return the name of a seat type of the organization's plan; the key itself when it has none (any more)."""
-    return next((one.name for one in types(organization_id) if one.key == key), key)
-
-
 def assign(*, by: Principal, member_id: str, seat_type: str | None) -> Member:
     """Give a member a seat type (None: no seat) from now on; the same one again changes nothing.
 

@@ -14,8 +14,9 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.display import count_text, money_text
 from tokenpool.kernel.money import NANO_PER_CENT, dollars
 from tokenpool.kernel.period import Month, Window
+from tokenpool.limits import scopes
+from tokenpool.limits.lines import LimitLine
 from tokenpool.limits.models import LastRefusal, SpendLimit
-from tokenpool.organizations import seats
 
 register = template.Library()
 BAR_WIDTH = 1000
@@ -82,24 +83,31 @@ def short_instant(value: int | None) -> SafeString | str:
 
 
 @register.simple_tag
-def limit_name(row: SpendLimit | LastRefusal) -> str:
-    """Return a limit's name, as `Chat, each member` or `Own limit (a day)`."""
-    name = _scope_and_basis(row)
+def limit_name(limit: LimitLine | LastRefusal) -> str:
+    """Return a limit's name, as `Chat, each member`, `Group Research, all together` or `Own limit (a day)`."""
+    if isinstance(limit, LimitLine):
+        return _limit_name(limit.row, limit.scope_name)
+    return _limit_name(limit, scopes.name_of(limit.organization_id, limit.scope))
+
+
+def _limit_name(row: SpendLimit | LastRefusal, scope_name: str) -> str:
+    name = _scope_and_basis(row, scope_name)
     if row.window == Window.DAY:
         return _("%(limit)s (a day)") % {"limit": name}
     return _("%(limit)s (a week)") % {"limit": name} if row.window == Window.WEEK else name
 
 
-def _scope_and_basis(row: SpendLimit | LastRefusal) -> str:
-    kind, _separator, name = row.scope.partition(":")
+def _scope_and_basis(row: SpendLimit | LastRefusal, scope_name: str) -> str:
+    kind, pool = row.scope.partition(":")[0], row.basis == "pool"
     if kind == "member":
         return _("Own limit")
-    if kind == "seat_type":
-        told = {"seat_type": seats.name_of(row.organization_id, name)}
-        return (
-            _("%(seat_type)s, all together") % told if row.basis == "pool" else _("%(seat_type)s, each member") % told
-        )
-    return _("Organization, all together") if row.basis == "pool" else _("Organization, each member")
+    if kind == "organization":
+        return _("Organization, all together") if pool else _("Organization, each member")
+    if kind == "group":
+        told = {"group": scope_name}
+        return _("Group %(group)s, all together") % told if pool else _("Group %(group)s, each member") % told
+    told = {"seat_type": scope_name}
+    return _("%(seat_type)s, all together") % told if pool else _("%(seat_type)s, each member") % told
 
 
 @register.filter
