@@ -7,7 +7,7 @@ import pytest
 from tokenpool.limits import caps
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
-from tokenpool.organizations import api_keys
+from tokenpool.organizations import api_keys, groups, memberships
 
 from .conftest import Gate
 
@@ -95,6 +95,28 @@ async def test_an_amount_can_be_held_and_voided_and_extended(meter: Meter) -> No
     assert (0, 0) == meter.gate.account()
     assert ended == (await meter.call(f"/{hold['id']}"))[1]
     assert 409 == (await meter.call(f"/{hold['id']}/extend", {}))[0]
+
+
+async def test_a_hold_counts_in_the_members_groups(meter: Meter) -> None:
+    """Room for one hold in the group: the second is refused by the group's name; who is not in it has room."""
+    org = meter.gate.org
+    group = groups.create(by=org.ada, name="Research")
+    memberships.add(by=org.ada, group_id=group.id, members=[org.elena.member_id])
+    caps.set_limit(by=org.ada, scope=f"group:{group.id}", basis="pool", amount_nano=1_500_000_000)
+
+    first, hold = await meter.hold(max_tokens=None, input_tokens_bound=None, amount="1.00")
+    second, refusal = await meter.hold(max_tokens=None, input_tokens_bound=None, amount="1.00")
+    other, _ = await meter.hold(member=org.bruno.member_id, max_tokens=None, input_tokens_bound=None, amount="1.00")
+
+    assert (201, 429, 201) == (first, second, other)
+    assert "tokenpool_group_limit_reached" == refusal["error"]["details"]["error_code"]
+    assert (
+        "the Research group's monthly spend limit of $1.50: $0.00 is spent and $1.00 is held"
+        in refusal["error"]["message"]
+    )
+    assert (0, 1_000_000_000) == meter.gate.account(f"group:{group.id}")
+    await meter.call(f"/{hold['id']}/void", {"reason": "done"})
+    assert (0, 0) == meter.gate.account(f"group:{group.id}")
 
 
 @pytest.mark.parametrize(

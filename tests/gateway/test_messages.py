@@ -1,14 +1,17 @@
 """The walk of a request: answers unchanged, money exact, refusals before anything is sent."""
 
+import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
 from tokenpool.kernel.money import dollars
+from tokenpool.limits import caps
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications.models import Notice
-from tokenpool.organizations import members, seats, settings
+from tokenpool.organizations import groups, members, memberships, seats, settings
 
 from .conftest import BODY, COST, MODEL, Gate, events
 
@@ -94,6 +97,61 @@ async def test_a_request_over_a_limit_is_refused_by_name_and_raised_passes(gate:
     assert [] == gate.provider.seen
     gate.org.limit(scope, 5, basis=basis)
     assert 200 == (await gate.post()).status
+
+
+@pytest.mark.parametrize(
+    ("basis", "whose", "scope"),
+    [("pool", "the Research group's monthly", "group_pool"), ("each", "the Research group's per-member monthly", None)],
+)
+async def test_a_groups_limit_refuses_by_its_name(gate: Gate, basis: str, whose: str, scope: str | None) -> None:
+    """From the request after joining on: the group's name as it is now, its code, and that it is a pool's."""
+    gate.provider.answers()
+    group = groups.create(by=gate.org.ada, name="Trial")
+    gate.org.limit(f"group:{group.id}", 0, basis=basis)
+    assert 200 == (await gate.post()).status
+    memberships.add(by=gate.org.ada, group_id=group.id, members=[gate.org.elena.member_id])
+    groups.change(by=gate.org.ada, group_id=group.id, name="Research")
+
+    refused = await gate.post()
+
+    error = (await refused.json())["error"]
+    assert (429, "billing_error", "tokenpool_group_limit_reached") == (
+        refused.status, error["type"], error["details"]["error_code"],
+    )  # fmt: skip
+    assert f"Spending is blocked: {whose} spend limit is $0. Ask Ada Rossi (ada@aurora.example)" in error["message"]
+    assert scope == refused.headers.get("anthropic-ratelimit-unified-overage-scope")
+    memberships.remove(by=gate.org.ada, group_id=group.id, members=[gate.org.elena.member_id])
+    assert 200 == (await gate.post()).status
+
+
+async def test_a_group_deleted_under_a_running_request_is_settled_with_it(gate: Gate) -> None:
+    """The hold was counted in the group, so is its cost; its limit's thresholds went with the limit."""
+    sent, opened = asyncio.Event(), asyncio.Event()
+    gate.provider.answers()
+    answer = gate.provider.script
+    assert answer is not None
+    group = groups.create(by=gate.org.ada, name="Research")
+    memberships.add(by=gate.org.ada, group_id=group.id, members=[gate.org.elena.member_id])
+    gate.org.limit(f"group:{group.id}", 5)
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        sent.set()
+        await opened.wait()
+        return await answer(request)
+
+    gate.provider.script = script
+    running = asyncio.create_task(gate.post())
+    await sent.wait()
+    held = gate.account(f"group:{group.id}")
+    caps.delete_group(by=gate.org.ada, group_id=group.id)
+    opened.set()
+
+    assert 200 == (await running).status
+    await gate.at_rest()
+    assert held[1] > 0
+    assert (COST, 0) == gate.account(f"group:{group.id}") == gate.account()
+    assert 200 == (await gate.post()).status
+    assert ((COST, 0), (2 * COST, 0)) == (gate.account(f"group:{group.id}"), gate.account())
 
 
 async def test_the_refusal_can_be_402(gate: Gate) -> None:

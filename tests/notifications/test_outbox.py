@@ -13,6 +13,7 @@ from tokenpool.kernel import clock
 from tokenpool.notifications import bell
 from tokenpool.notifications.models import Delivery, Notice
 from tokenpool.notifications.outbox import MOST_ATTEMPTS, Courier, raise_notice
+from tokenpool.organizations import groups
 from tokenpool.organizations.models import Member, Person
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -53,6 +54,27 @@ def test_the_member_and_the_owners_hear_once(org: Aurora) -> None:
     told = bell.for_person(_person(org.farid.member_id), org.organization_id)
     assert ["90 % of a spend limit used: Farid Haddad (Chat, each member)"] == [one.subject for one in told]
     assert "$11.00 of $12.00 is spent" in told[0].sentence
+
+
+def test_a_groups_limit_is_told_by_the_groups_name(org: Aurora) -> None:
+    """A pool's to the owners, one for each member to that member too; a deleted group keeps its name."""
+    group = groups.create(by=org.ada, name="Research")
+    reach(org, scope=f"group:{group.id}")
+    reach(org, 75, scope=f"group:{group.id}", basis="pool")
+    Notice.objects.filter(key__endswith=":75").update(member_id="")
+    Person.objects.filter(email="bruno@aurora.example").update(language="it")
+    groups.delete(by=org.ada, group_id=group.id)
+
+    Courier().deliver()
+
+    told = {(message.to[0].partition("@")[0], message.subject.partition("] ")[2]) for message in mail.outbox}
+    assert {
+        ("ada", "90 % of a spend limit used: Farid Haddad (group Research, each member)"),
+        ("farid", "90 % of a spend limit used: Farid Haddad (group Research, each member)"),
+        ("bruno", "Usato il 90 % di un limite di spesa: Farid Haddad (gruppo Research, ogni membro)"),
+        ("ada", "75 % of a spend limit used: group Research, all together"),
+        ("bruno", "Usato il 75 % di un limite di spesa: gruppo Research, tutti insieme"),
+    } == told
 
 
 def test_mail_is_in_the_language_of_its_reader(org: Aurora) -> None:

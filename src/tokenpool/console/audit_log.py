@@ -14,6 +14,7 @@ from tokenpool.console.access import PageRequest, page, show
 from tokenpool.organizations.roles import Right
 
 PAGE = 50
+LONGEST = 400  # characters of a fact on the page; the file has them all
 
 
 @page(Right.SEE_AUDIT)
@@ -66,4 +67,5 @@ def _difference(before: dict[str, object] | None, after: dict[str, object] | Non
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

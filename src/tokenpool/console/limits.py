@@ -1,4 +1,4 @@
-"""The Limits page: organization, seat types, members; amounts in the person's locale, conflicts shown."""
+"""The Limits page: organization, seat types, groups, members; amounts in the person's locale, conflicts shown."""
 
 from typing import Any
 
@@ -8,16 +8,19 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from tokenpool.console.access import PageRequest, page, show
+from tokenpool.console.query import listing
 from tokenpool.console.templatetags.tokenpool import language
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError
 from tokenpool.kernel.money import parse_dollars
 from tokenpool.kernel.period import Window
-from tokenpool.limits import caps, explain, overview
-from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.limits import caps, explain, overview, scopes
+from tokenpool.limits.hierarchy import ORGANIZATION, group_scope, member_scope, seat_type_scope
 from tokenpool.limits.lines import by_scope
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Right
+
+GROUPS_SHOWN = 12
 
 
 @page(Right.SET_LIMITS)
@@ -27,12 +30,19 @@ def index(request: PageRequest) -> HttpResponse:
     rows = caps.standing(by.organization_id)
     standing = {(row.scope, row.basis, row.window): row for row in rows}
     own = [row for row in rows if row.scope.startswith("member:")]
-    scopes = [(ORGANIZATION, _("Organization"), overview.pool(by=by))]
-    scopes += [
+    above = [(ORGANIZATION, _("Organization"), overview.pool(by=by))]
+    above += [
         (seat_type_scope(one.seat_type.key), one.seat_type.name, one.balance) for one in overview.seat_types(by=by)
     ]
+    wanted = listing(request, sorts=("name",), default="name", filters=(), size=GROUPS_SHOWN)
+    groups = [one for one in overview.groups(by=by) if one.group.deleted_at is None]
+    found = [one for one in groups if wanted.text.casefold() in one.group.name.casefold()]
+    shown = found[wanted.offset : wanted.offset + wanted.size]
     facts = {
-        "groups": [_group(scope, name, balance, standing) for scope, name, balance in scopes],
+        **wanted.facts(len(found)),
+        "cards": [_card(scope, name, balance, standing) for scope, name, balance in above],
+        "group_cards": [_card(group_scope(one.group.id), one.group.name, one.balance, standing) for one in shown],
+        "group_count": len(groups),
         "own": _own_limits(by.organization_id, own),
         "people": Member.objects.filter(organization_id=by.organization_id, removed_at=None).order_by("name"),
     }
@@ -111,7 +121,7 @@ def _standing(request: PageRequest, scope: str, basis: str, window: str) -> Spen
     return next((row for row in rows if (row.scope, row.basis, row.window) == (scope, basis, window)), None)
 
 
-def _group(
+def _card(
     scope: str, name: str, balance: overview.ScopeBalance, standing: dict[tuple[str, str, str], SpendLimit]
 ) -> dict[str, Any]:
     def pair(window: str) -> dict[str, Any]:
@@ -135,8 +145,4 @@ def _own_limits(organization_id: str, rows: list[SpendLimit]) -> list[dict[str, 
 
 
 def _scope_name(request: PageRequest, scope: str) -> str:
-    kind, _separator, name = scope.partition(":")
-    if kind == "member":
-        member = Member.objects.filter(organization_id=request.principal.organization_id, id=name).first()
-        return member.name if member else name
-    return _("Organization") if kind == ORGANIZATION else name
+    return _("Organization") if scope == ORGANIZATION else scopes.name_of(request.principal.organization_id, scope)

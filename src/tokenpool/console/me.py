@@ -11,6 +11,7 @@ from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.period import Month
 from tokenpool.limits import explain
 from tokenpool.metering import report
+from tokenpool.organizations import groups
 from tokenpool.organizations.models import Person
 
 THEMES = ("", "light", "dark")
@@ -21,8 +22,10 @@ def index(request: PageRequest) -> HttpResponse:
     """Show the member's own month."""
     by, month = request.principal, Month.of(clock.now())
     latest, _more = report.events(by=by, member_id=by.member_id, month=month, limit=8)
+    explanation = explain.limits_of(by=by, member_id=by.member_id)
     facts = {
-        "explanation": explain.limits_of(by=by, member_id=by.member_id),
+        "explanation": explanation,
+        "groups": sorted(groups.names(by.organization_id, explanation.member.groups).values()),
         "totals": report.month_totals(by=by, month=month, member_id=by.member_id),
         "month": month,
         "latest": latest,

@@ -1,5 +1,6 @@
 """The Members page: find, add, remove, and choose a seat type in the row, which saves by itself."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from django.http import HttpResponse
@@ -11,10 +12,11 @@ from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.csv_export import csv_file
 from tokenpool.console.query import every, listing
 from tokenpool.kernel.errors import TokenpoolError
-from tokenpool.organizations import members, seats
+from tokenpool.organizations import groups, members, seats
+from tokenpool.organizations.models import Group, Member
 from tokenpool.organizations.roles import Right, Role
 
-FILTERS = ("seat_type", "role")
+FILTERS = ("seat_type", "role", "group")
 
 
 @page(Right.SEE_MEMBERS)
@@ -27,17 +29,17 @@ def index(request: PageRequest) -> HttpResponse:
         text=wanted.text,
         seat_type=wanted.filters.get("seat_type"),
         role=wanted.filters.get("role"),
+        group=wanted.filters.get("group"),
         sort=wanted.sort,
         descending=wanted.descending,
     )
+    present = groups.present(request.principal.organization_id)
     if request.GET.get("format") == "csv":
-        header = ("member_id", "name", "email", "role", "seat_type", "cost_center")
-        found_all = every(lambda offset: search(offset=offset, limit=members.MOST))
-        return csv_file(
-            "members", header, ((m.id, m.name, m.email, m.role, m.seat_type or "", m.cost_center) for m in found_all)
-        )
+        return _csv(every(lambda offset: search(offset=offset, limit=members.MOST)), present)
     rows, found = search(offset=wanted.offset, limit=wanted.size)
-    facts = {**wanted.facts(found), "rows": rows, **_choices(request)}
+    known = {group.id: group for group in present}
+    in_groups = [(member, [known[group_id] for group_id in member.groups if group_id in known]) for member in rows]
+    facts = {**wanted.facts(found), "rows": in_groups, "groups": present, **_choices(request)}
     return show(request, "console/members.html", facts)
 
 
@@ -96,6 +98,27 @@ def change_role(request: PageRequest, member_id: str) -> HttpResponse:
     """Give a member another role."""
     members.change_role(by=request.principal, member_id=member_id, role=request.POST.get("role", ""))
     return redirect("members")
+
+
+def _csv(rows: Iterable[Member], present: list[Group]) -> HttpResponse:
+    header = ("member_id", "name", "email", "role", "seat_type", "cost_center", "groups")
+    names = {group.id: group.name for group in present}
+    return csv_file(
+        "members",
+        header,
+        (
+            (
+                one.id,
+                one.name,
+                one.email,
+                one.role,
+                one.seat_type or "",
+                one.cost_center,
+                "; ".join(names.get(group_id, group_id) for group_id in one.groups),
+            )
+            for one in rows
+        ),
+    )
 
 
 def _choices(request: PageRequest) -> dict[str, object]:

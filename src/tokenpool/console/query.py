@@ -48,7 +48,12 @@ class Listing:
 
 
 def listing(
-    request: HttpRequest, *, sorts: Sequence[str], default: str, filters: Sequence[str] = ("seat_type", "role")
+    request: HttpRequest,
+    *,
+    sorts: Sequence[str],
+    default: str,
+    filters: Sequence[str] = ("seat_type", "role"),
+    size: int = PAGE_SIZE,
 ) -> Listing:
     """Read the wanted page from the address.
 
@@ -64,7 +69,7 @@ def listing(
     given = {name: request.GET[name] for name in filters if name in request.GET and request.GET[name] != "all"}
     given = {name: "" if value == "none" else value for name, value in given.items()}
     descending = request.GET.get("order", "desc" if default == "spent" else "asc") == "desc"
-    return Listing(request.GET.get("q", "").strip()[:80], given, sort, descending, int(page))
+    return Listing(request.GET.get("q", "").strip()[:80], given, sort, descending, int(page), size)
 
 
 def every(read: Callable[[int], tuple[list[Row], int]]) -> Iterator[Row]:

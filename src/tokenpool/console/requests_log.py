@@ -14,6 +14,7 @@ from tokenpool.kernel.period import Month
 from tokenpool.limits.models import Hold
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations import groups
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Principal, Right
 from tokenpool.pricing import load
@@ -90,6 +91,7 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
         "member": member,
         "took_ms": (event.settled_at_us - event.admitted_at_us) // 1000,
         "flags": event.flags.split(),
+        "groups": sorted(groups.names(event.organization_id, event.group_ids.split()).values()),
     }
     return show(request, "console/request.html", facts)
 

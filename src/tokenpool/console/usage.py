@@ -5,6 +5,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -20,11 +21,12 @@ from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits import overview
 from tokenpool.limits.models import Account, SpendLimit
 from tokenpool.metering import report
-from tokenpool.organizations.models import Gate, Organization
+from tokenpool.organizations.models import Gate, Group, Organization
 from tokenpool.organizations.roles import Right
 from tokenpool.pricing import load
 from tokenpool.pricing.book import PriceBook
 
+GROUP_CARDS = 6
 STACKS = ("model", "product", "seat_type")
 TOKENS_PER_PRICE = 1_000_000
 
@@ -39,7 +41,7 @@ def usage(request: PageRequest) -> HttpResponse:
     """Show the page; members without the right to see everybody's spend go to their own."""
     if not request.principal.may(Right.SEE_SPEND):
         return redirect("me")
-    wanted = listing(request, sorts=tuple(overview.SORTS), default="spent")
+    wanted = _wanted(request)
     if request.GET.get("format") == "csv":
         return _csv(request, wanted)
     return show(request, "console/usage.html", _facts(request, wanted))
@@ -50,9 +52,13 @@ def live(request: PageRequest) -> HttpResponse:
     """Return the figures again, or nothing (204) while they are what the page shows."""
     if request.GET.get("seen") == _fingerprint(request):
         return HttpResponse(status=204)
-    wanted = listing(request, sorts=tuple(overview.SORTS), default="spent")
+    wanted = _wanted(request)
     facts = _facts(request, wanted) | {"rights": {right.value: request.principal.may(right) for right in Right}}
     return render(request, "console/usage_live.html", facts)
+
+
+def _wanted(request: PageRequest) -> Listing:
+    return listing(request, sorts=tuple(overview.SORTS), default="spent", filters=("seat_type", "group"))
 
 
 def _facts(request: PageRequest, wanted: Listing) -> dict[str, Any]:
@@ -63,6 +69,7 @@ def _facts(request: PageRequest, wanted: Listing) -> dict[str, Any]:
         by=by,
         text=wanted.text,
         seat_type=wanted.filters.get("seat_type"),
+        group=wanted.filters.get("group"),
         sort=wanted.sort,
         descending=wanted.descending,
         offset=wanted.offset,
@@ -78,9 +85,17 @@ def _facts(request: PageRequest, wanted: Listing) -> dict[str, Any]:
         "pool": overview.pool(by=by, month=None if running else month),
         "forecast_nano": _forecast(overview.pool(by=by).spent_nano) if running else None,
         "seat_types": overview.seat_types(by=by, month=None if running else month),
+        **_groups(request, month, running=running),
         "rows": rows,
         **_chart(request, month),
     }
+
+
+def _groups(request: PageRequest, month: Month, *, running: bool) -> dict[str, Any]:
+    """Return the groups that spent most as cards, the others as rows, and what the table is narrowed to."""
+    found = overview.groups(by=request.principal, month=None if running else month)
+    found.sort(key=lambda one: -one.balance.spent_nano)
+    return {"group_cards": found[:GROUP_CARDS], "more_groups": found[GROUP_CARDS:], "groups": found}
 
 
 def _chart(request: PageRequest, month: Month) -> dict[str, Any]:
@@ -127,7 +142,9 @@ def _fingerprint(request: PageRequest) -> str:
     """Return a text that changes whenever a figure of the page may have changed."""
     organization_id = request.principal.organization_id
     accounts = Account.objects.filter(organization_id=organization_id, scope="organization").order_by("window_key")
+    groups = Group.objects.filter(organization_id=organization_id)
     facts = [
+        groups.aggregate(Max("changed_at")),
         list(accounts.values_list("window_key", "spent_nano", "held_nano")),
         Gate.objects.values_list("version", flat=True).get(organization_id=organization_id),
         SpendLimit.objects.filter(organization_id=organization_id).order_by("-id").values_list("id", flat=True).first(),
@@ -150,6 +167,7 @@ def _csv(request: PageRequest, wanted: Listing) -> HttpResponse:
         by=request.principal,
         text=wanted.text,
         seat_type=wanted.filters.get("seat_type"),
+        group=wanted.filters.get("group"),
         sort=wanted.sort,
         descending=wanted.descending,
         month=month_of(request),

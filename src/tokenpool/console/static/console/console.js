@@ -49,7 +49,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  const form = event.target.closest("form[data-submit]");
+  const form = event.target.matches("select[data-submit]") ? event.target.form : event.target.closest("form[data-submit]");
   if (form) form.requestSubmit();
 });
 
