@@ -30,10 +30,25 @@ def test_an_address_with_nul_is_refused(org: Aurora) -> None:
     """In the path, in the query, for programs and people."""
     key = api_keys.mint(by=org.ada, kind="admin", name="k")[1]
 
-    for path in ("members/%00", "members?text=%00", "usage/events?after_id=a%00b", "limits/explain?member=%00"):
+    for path in (
+        "members/%00",
+        "members?text=%00",
+        "usage/events?after_id=a%00b",
+        "limits/explain?member=%00",
+        "members?group=%00",
+    ):
         answer = Client(headers={"x-api-key": key}).get(f"/v1/tokenpool/{path}")
         assert (400, "invalid_request_error") == (answer.status_code, json.loads(answer.content)["error"]["type"])
-    for path in ("/members?q=%00", "/usage?seat_type=a%00", "/requests?model=%00", "/requests/%00", "/audit?after=%00"):
+    for path in (
+        "/groups?q=%00",
+        "/groups/%00",
+        "/groups/%00/delete",
+        "/members?q=%00",
+        "/usage?seat_type=a%00",
+        "/requests?model=%00",
+        "/requests/%00",
+        "/audit?after=%00",
+    ):
         assert (400, path) == (browser().get(path).status_code, path)
 
 
@@ -60,6 +75,8 @@ def test_a_form_with_nul_changes_nothing(org: Aurora) -> None:
     for address, form in (
         ("/me/choose", {"organization": "a\0b"}),
         ("/limits/set", {"scope": "organization", "basis": "\0", "amount": "5"}),
+        ("/groups/create", {"name": "a\0b"}),
+        ("/members/move", {"group": "\0", "member": "\0"}),
         ("/keys/mint", {"name": "k", "product": "chat", "member": "\0"}),
         (f"/members/{org.farid.member_id}/seat", {"seat_type": "\0"}),
     ):

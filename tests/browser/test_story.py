@@ -40,11 +40,15 @@ WORDS = {
         "sign_in": "Sign in", "usage": "Usage", "saved": "Elena Marino: seat type saved.", "limit": "912.50",
         "read_back": "912.50", "spent": "spent", "explain": "Last refusal", "total": "Total", "binds": "binds",
         "undo": "Undo", "bad": "-1", "reason": "cannot be negative",
+        "make": "Make the group", "add": "Add", "each": "Group Night shift, each member", "added": "1 member was added.", "delete": "Delete…", "really": "Delete the group", "goes": "Its 1 limit ends",
     },
     "it": {
         "sign_in": "Accedi", "usage": "Utilizzo", "saved": "Elena Marino: tipo di utente salvato.", "limit": "912,50",
         "read_back": "912,50", "spent": "spesi", "explain": "Ultimo rifiuto", "total": "Totale", "binds": "vincolante",
         "undo": "Annulla", "bad": "12.50", "reason": "1.250,50",
+        "make": "Crea il gruppo", "add": "Aggiungi", "each": "Gruppo Night shift, ogni membro",
+        "added": "1 membro aggiunto.", "delete": "Elimina…", "really": "Elimina il gruppo",
+        "goes": "Il suo 1 limite cessa",
     },
 }  # fmt: skip
 
@@ -144,6 +148,7 @@ def test_an_owners_morning(demo: Demo, chromium: Browser, language: str) -> None
     raise_the_limit_again(page, demo, WORDS[language])
     change_a_seat_type_and_undo_it(page, demo, WORDS[language])
     picture(page, f"members-{language}")
+    keep_a_group(page, demo, WORDS[language])
     read_the_invoice(page, demo, WORDS[language])
     picture(page, f"invoice-{language}")
     page.context.close()
@@ -224,6 +229,32 @@ def change_a_seat_type_and_undo_it(page: Page, demo: Demo, words: dict[str, str]
     assert demo.ask(0)[0] == 200
 
 
+def keep_a_group(page: Page, demo: Demo, words: dict[str, str]) -> None:
+    """Make it, add Elena, block it: her next request is refused by its name; delete it, and the next one passes."""
+    page.goto(demo.url + "/groups")
+    page.locator(".form [name=name]").fill("Night shift")
+    page.get_by_role("button", name=words["make"]).click()
+    expect(page.locator("h1")).to_have_text("Night shift")
+    page.locator("textarea").fill("Elena Marino <elena.marino@aurora.example>")
+    page.get_by_role("button", name=words["add"], exact=True).click()
+    expect(page.locator(".toast")).to_contain_text(words["added"])
+    say(page.locator('form.field:has([value="each"]) [name=amount]').first, "0")
+    expect(page.locator(".field.saved")).to_have_count(1)
+    status, refusal = demo.ask(0)
+    assert (429, "tokenpool_group_limit_reached") == (status, refusal["error"]["details"]["error_code"])
+    assert "the Night shift group's per-member monthly spend limit is $0" in refusal["error"]["message"]
+    group = page.url
+    page.goto(demo.url + "/usage?q=elena")
+    page.locator(f"{ELENA} td a[hx-get]").click()
+    expect(page.locator("dialog[open]")).to_contain_text(words["each"])
+    page.goto(group)
+    page.get_by_role("link", name=words["delete"]).click()
+    expect(page.locator("dialog[open]")).to_contain_text(words["goes"])
+    page.get_by_role("button", name=words["really"]).click()
+    expect(page.locator('[data-group="Night shift"]')).to_have_count(0)
+    assert demo.ask(0)[0] == 200
+
+
 def read_the_invoice(page: Page, demo: Demo, words: dict[str, str]) -> None:
     """Lines, total, annex."""
     page.goto(demo.url + "/invoices")
@@ -233,7 +264,8 @@ def read_the_invoice(page: Page, demo: Demo, words: dict[str, str]) -> None:
 
 
 PAGES = (
-    "usage", "members", "limits", "requests", "invoices", "prices", "keys", "alerts", "audit", "settings", "me",
+    "usage", "members", "groups", "limits", "requests", "invoices", "prices", "keys", "alerts", "audit", "settings",
+    "me",
 )  # fmt: skip
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {},

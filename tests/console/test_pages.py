@@ -27,6 +27,7 @@ PAGES = {
     "/usage": {"primary_owner", "owner", "billing"},
     "/me": {"primary_owner", "owner", "admin", "billing", "member"},
     "/members": {"primary_owner", "owner", "admin"},
+    "/groups": {"primary_owner", "owner", "admin"},
     "/limits": {"primary_owner", "owner"},
     "/requests": {"primary_owner", "owner", "admin", "billing", "member"},
     "/invoices": {"primary_owner", "owner", "billing"},

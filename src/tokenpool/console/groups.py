@@ -167,7 +167,7 @@ def _effects(by: Principal, group: Group) -> dict[str, Any]:
 
 def _again(request: PageRequest, group_id: str, error: TokenpoolError, **given: object) -> HttpResponse:
     """Show the group's page again with the reason and what was given."""
-    facts = {**_facts(request, group_id), **given, "error": error.message, "field": error.field}
+    facts = {**_facts(request, group_id), **given, "failure": error.message, "field": error.field}
     return show(request, "console/group.html", facts, status=error.status)
 
 

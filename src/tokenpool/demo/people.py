@@ -45,6 +45,21 @@ MEMBERS: tuple[tuple[str, str, str | None], ...] = (
     ("Nora Hansen", "member", None),
 )
 
+# name, description, members: two teams that overlap, and a trial
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "Platform",
+        "Builds what everybody else works with",
+        ("Elena Marino", "Farid Haddad", "Giulia Ferrari", "Hana Sato", "Ivan Petrov", "Julia Novak", "Kwame Mensah"),
+    ),
+    (
+        "Research",
+        "Questions that take longer than a sprint",
+        ("Kwame Mensah", "Luca Moretti", "Maria Esposito", "Nils Berg", "Valentina Costa", "Walter Fischer"),
+    ),
+    ("Trial", "New to it, with a ceiling for each", ("Irene Barbieri", "Jan Kowalski", "Mei Tanaka")),
+)
+
 
 def address(name: str) -> str:
     """Return a member's e-mail address."""

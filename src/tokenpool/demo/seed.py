@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 from tokenpool.demo import traces
-from tokenpool.demo.people import MEMBERS, OWNER, address
+from tokenpool.demo.people import GROUPS, MEMBERS, OWNER, address
 from tokenpool.demo.replay import Replayed, replay
 from tokenpool.demo.traces import Recorded
 from tokenpool.demo.traffic import Traffic, drawn
@@ -18,10 +18,10 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import GroupCommit
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
-from tokenpool.limits.hierarchy import ORGANIZATION, member_scope, seat_type_scope
+from tokenpool.limits.hierarchy import ORGANIZATION, group_scope, member_scope, seat_type_scope
 from tokenpool.limits.models import Account
 from tokenpool.limits.operations import Attribution
-from tokenpool.organizations import founding, members, seats
+from tokenpool.organizations import founding, groups, members, memberships, seats
 from tokenpool.organizations.models import Member, Person
 from tokenpool.organizations.principals import of_person
 from tokenpool.organizations.roles import Principal
@@ -77,6 +77,9 @@ def seed(
         seats.assign(by=by, member_id=owner.id, seat_type="chat_claude_code")
         for name, role, seat_type in MEMBERS:
             members.add(by=by, email=address(name), name=name, role=role, seat_type=seat_type, password=owner_password)
+        for name, description, people in GROUPS:
+            group = groups.create(by=by, name=name, description=description)
+            memberships.add(by=by, group_id=group.id, members=[address(person) for person in people])
     planned = _plan(organization.id, first.start, now - timedelta(minutes=2), requests, recorded, book)
 
     async def happen() -> int:
@@ -105,7 +108,7 @@ def _plan(
     for at in traffic.instants(start, end, count):
         member = traffic.choice(people, eagerness)
         product = traffic.choice(*PRODUCTS[member.seat_type])
-        who = Attribution(member.id, member.seat_type, product, member.cost_center)
+        who = Attribution(member.id, member.seat_type, product, member.cost_center, groups=member.groups)
         model = traffic.choice(*MODELS[product])
         if book.history(model)[0].effective_from > at.date():
             model = BEFORE_RELEASE[model]
@@ -126,11 +129,24 @@ def _set_limits(by: Principal, month: Month) -> None:
         by=by, scope=seat_type_scope("chat"), basis="pool", amount_nano=_round_up(chat * 16 // 10), reason="Budget"
     )
     caps.set_limit(by=by, scope=seat_type_scope("chat_claude_code"), basis="each", amount_nano=_round_up(pool // 4))
+    _set_group_limits(by, month)
     near, full = _by_address(by, NEAR), _by_address(by, AT_LIMIT)
     near_spent = _spent(by, member_scope(near.id), month)
     caps.set_limit(by=by, scope=member_scope(near.id), basis="each", amount_nano=near_spent * 100 // 92 or DOLLAR)
     full_spent = _spent(by, member_scope(full.id), month)
     caps.set_limit(by=by, scope=member_scope(full.id), basis="each", amount_nano=full_spent, reason="Trial month")
+
+
+def _set_group_limits(by: Principal, month: Month) -> None:
+    """Give the two teams a budget each, and everybody on trial a ceiling of their own."""
+    teams = {group.name: group_scope(group.id) for group in groups.present(by.organization_id)}
+    for name, percent in (("Platform", 140), ("Research", 120)):
+        budget = _round_up(_spent(by, teams[name], month) * percent // 100)
+        caps.set_limit(by=by, scope=teams[name], basis="pool", amount_nano=budget, reason="Team budget")
+    people = [_member(by.organization_id, name) for name in next(row[2] for row in GROUPS if row[0] == "Trial")]
+    most = max(_spent(by, member_scope(member.id), month) for member in people)
+    ceiling = _round_up(most * 2)
+    caps.set_limit(by=by, scope=teams["Trial"], basis="each", amount_nano=ceiling, reason="Until they know it")
 
 
 def _round_up(nano: int) -> int:
