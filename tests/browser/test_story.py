@@ -40,7 +40,8 @@ WORDS = {
         "sign_in": "Sign in", "usage": "Usage", "saved": "Elena Marino: seat type saved.", "limit": "912.50",
         "read_back": "912.50", "spent": "spent", "explain": "Last refusal", "total": "Total", "binds": "binds",
         "undo": "Undo", "bad": "-1", "reason": "cannot be negative",
-        "make": "Make the group", "add": "Add", "each": "Group Night shift, each member", "added": "1 member was added.", "delete": "Delete…", "really": "Delete the group", "goes": "Its 1 limit ends",
+        "make": "Make the group", "add": "Add", "each": "Group Night shift, each member",
+        "added": "1 member was added.", "delete": "Delete…", "really": "Delete the group", "goes": "Its 1 limit ends",
     },
     "it": {
         "sign_in": "Accedi", "usage": "Utilizzo", "saved": "Elena Marino: tipo di utente salvato.", "limit": "912,50",

@@ -10,6 +10,7 @@ from django.test import Client
 
 from builders import DOLLAR, Aurora, aurora
 from tokenpool.audit.models import AuditEvent
+from tokenpool.console import groups as console
 from tokenpool.kernel import clock
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
@@ -228,7 +229,7 @@ def test_many_members_are_chosen_on_the_members_page(org: Aurora, research: str)
 
 def test_everybody_listed_is_moved_in_steps(org: Aurora, research: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven members by three at once; a step that cannot be says so, and how many were moved before it."""
-    monkeypatch.setattr(memberships, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(console, "STEP", 3)
     monkeypatch.setattr(members, "MOST", 2)
     client = browser(org.ada)
     client.post("/members/move", {"group": research, "whom": "listed", "do": "add"})

@@ -162,6 +162,12 @@ def test_the_csv_sums_up_in_cents_and_to_the_nano_dollar(seeded: seed.Seeded) ->
         ("delete from invoicing_invoice where number = 2; update invoicing_invoiceseries set last_number = 1", 4),
         ("update metering_usageevent set output_tokens = output_tokens + 1 where rowid = 2", 5),
         ("update metering_usageevent set price_version = 'claude-opus-5@1999-01-01' where rowid = 2", 5),
+        ("update metering_usageevent set group_ids = '' where group_ids <> ''", 1),
+        ("update limits_account set spent_nano = spent_nano + 1 where scope like 'group:%'", 1),
+        ("update organizations_member set group_ids = '' where email = 'elena.marino@aurora.example'", 7),
+        ("update organizations_member set group_ids = 'grp_x' where email = 'nora.hansen@aurora.example'", 7),
+        ("delete from organizations_groupmembership where rowid = 2", 7),
+        ("update organizations_groupmembership set joined = 0 where rowid = 3", 7),
         ("update audit_auditevent set actor_name = 'nobody' where sequence = 10", 6),
     ],
 )

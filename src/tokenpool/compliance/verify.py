@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from django.db.models import Sum
+from django.db.models import Case, Sum, When
 
 from tokenpool.audit import chain
 from tokenpool.audit.actions import Action
@@ -24,7 +24,7 @@ from tokenpool.limits.models import Account, Hold
 from tokenpool.limits.places import PlaceName, account_keys
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
-from tokenpool.organizations.models import Organization
+from tokenpool.organizations.models import Group, GroupMembership, Member, Organization
 from tokenpool.pricing.book import PriceBook
 from tokenpool.pricing.cost import rate
 
@@ -182,6 +182,24 @@ def _audit(on: Examined) -> Iterator[str]:
         yield found.reason
 
 
+def _groups(on: Examined) -> Iterator[str]:
+    """What stands beside each member, and is counted and limited by, is what joining and leaving come to."""
+    present = Group.objects.filter(organization_id=on.organization_id, deleted_at=None)
+    rows = GroupMembership.objects.filter(organization_id=on.organization_id, group_id__in=present.values("id"))
+    moves = rows.values_list("member_id", "group_id").annotate(count=Sum(Case(When(joined=True, then=1), default=-1)))
+    come_to: dict[str, list[str]] = {}
+    for member_id, group_id, count in moves.iterator():
+        if count == 1:
+            come_to.setdefault(member_id, []).append(group_id)
+        elif count:
+            yield f"{member_id} has joined {group_id} {count} times more than left it"
+    members = Member.objects.filter(organization_id=on.organization_id).values_list("id", "group_ids")
+    for member_id, group_ids in members.iterator():
+        wanted = " ".join(sorted(come_to.get(member_id, ())))
+        if group_ids != wanted:
+            yield f"{member_id} stands in “{group_ids}”, the history comes to “{wanted}”"
+
+
 def _account_keys(on: Examined, place: PlaceName) -> list[AccountKey]:
     """Return the accounts of a call: of its month, and of those days and weeks whose accounts are kept."""
     month = place[-1][:7]
@@ -232,4 +250,5 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("invoices are the bytes that were issued, their numbers have no gap", _invoices),
     ("every event costs what its price version says", _rating),
     ("the audit chain verifies", _audit),
+    ("everybody is in the groups that they joined and did not leave", _groups),
 )
