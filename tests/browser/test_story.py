@@ -167,11 +167,14 @@ def say(field: Locator, text: str) -> None:
 
 
 def see_a_request_arrive(page: Page, demo: Demo) -> None:
-    """A request just made is on the page by itself, within two polls."""
+    """A request just made is on the page by itself, within two polls; what was unfolded stays so."""
     spent = page.locator(ELENA).locator("data").first
     before = spent.get_attribute("value") or ""
+    page.locator("#chart-table summary").click()
+    page.locator("h1").click()
     assert demo.ask(0)[0] == 200
     expect(spent).not_to_have_attribute("value", before, timeout=4500)
+    expect(page.locator("#chart-table")).to_have_attribute("open", "")
 
 
 def set_a_limit_at_each_level(page: Page, demo: Demo, words: dict[str, str]) -> None:

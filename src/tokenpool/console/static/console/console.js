@@ -61,6 +61,14 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (busy || document.querySelector("dialog[open]") || document.hidden) event.preventDefault();
 });
 document.addEventListener("htmx:afterSettle", () => fade(document));
+// What was unfolded stays so when its figures are brought up to date.
+let unfolded = [];
+document.addEventListener("htmx:beforeSwap", () => {
+  unfolded = [...document.querySelectorAll("details[open][id]")].map((details) => details.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+});
 document.addEventListener("htmx:sendError", () => document.body.classList.add("offline"));
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) document.body.classList.remove("offline");
