@@ -150,6 +150,7 @@ def test_bulk_is_all_or_nothing(org: Aurora) -> None:
         ([there.elena.member_id], NotFound, "There is no such member"),
         (["user_00000000000000000000000000"], NotFound, "There is no such member"),
         ([f"{number}@x.example" for number in range(7)], NotFound, "4@x.example and more"),
+        (["a", "x" * 10_000], NotFound, f"no members here: a, {'x' * 80}; nothing"),
         ([], InvalidInput, "name 1 to 1000 members"),
         (["", " "], InvalidInput, "name 1 to 1000 members"),
         ([f"user_{number}" for number in range(1001)], InvalidInput, "name 1 to 1000 members"),

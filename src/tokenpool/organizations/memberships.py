@@ -114,7 +114,7 @@ def _named(by: Principal, members: Sequence[str]) -> list[Member]:
     if len(wanted) == 1 and missing:
         raise NotFound("There is no such member.", field="members")
     if missing:
-        shown = ", ".join(missing[:MOST_TOLD]) + (" and more" if len(missing) > MOST_TOLD else "")
+        shown = ", ".join(text[:80] for text in missing[:MOST_TOLD]) + (" and more" if len(missing) > MOST_TOLD else "")
         raise NotFound(f"members: no members here: {shown}; nothing was changed.", field="members")
     return found
 

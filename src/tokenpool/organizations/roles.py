@@ -25,7 +25,7 @@ class Right(StrEnum):
     SEE_OWN = "see_own"  # own spend, limits and requests; own keys
     SEE_SPEND = "see_spend"  # everybody's spend, invoices
     SEE_MEMBERS = "see_members"
-    MANAGE_MEMBERS = "manage_members"  # invite, remove, assign seat types, mint keys for others
+    MANAGE_MEMBERS = "manage_members"  # invite, remove, assign seat types, keep groups, mint keys for others
     SET_LIMITS = "set_limits"  # and alert settings, cost centers
     CHANGE_ROLES = "change_roles"  # never the primary owner's
     SEE_AUDIT = "see_audit"
