@@ -89,6 +89,24 @@ def test_mail_is_in_the_language_of_its_reader(org: Aurora) -> None:
     assert "spesi 11,00 $ su 12,00 $" in bruno.body
 
 
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ("month", "Requests go on when the month begins anew or an owner raises the limit."),
+        ("week", "Requests go on when the week begins anew on Monday or an owner raises the limit."),
+        ("day", "Requests go on at midnight UTC or when an owner raises the limit."),
+    ],
+)
+def test_a_reached_limit_says_when_its_window_begins_anew(org: Aurora, window: str, said: str) -> None:
+    """Months, weeks and days each by their own word."""
+    reach(org, 100, window=window)
+
+    Courier().deliver()
+
+    assert all(said in message.body for message in mail.outbox if message.to == ["ada@aurora.example"])
+    assert 1 == sum(message.to == ["ada@aurora.example"] for message in mail.outbox)
+
+
 def test_a_silent_notice_is_addressed_to_nobody(org: Aurora) -> None:
     """It only keeps its threshold from firing later."""
     reach(org, 75)

@@ -161,7 +161,7 @@ def _effects(by: Principal, group: Group) -> dict[str, Any]:
     scope = group_scope(group.id)
     return {
         "size": groups.sizes(by.organization_id).get(group.id, 0),
-        "limits": sum(row.scope == scope for row in caps.standing(by.organization_id)),
+        "limits": len(caps.standing(by.organization_id, {scope})),
     }
 
 

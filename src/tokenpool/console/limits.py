@@ -117,7 +117,7 @@ def _apply(request: PageRequest, scope: str, basis: str, window: str, before: Sp
 
 
 def _standing(request: PageRequest, scope: str, basis: str, window: str) -> SpendLimit | None:
-    rows = caps.standing(request.principal.organization_id)
+    rows = caps.standing(request.principal.organization_id, {scope})
     return next((row for row in rows if (row.scope, row.basis, row.window) == (scope, basis, window)), None)
 
 

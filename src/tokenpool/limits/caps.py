@@ -1,5 +1,7 @@
 """Setting spend limits: dated rows with who and why; the newest row stands and acts on the next request."""
 
+from collections.abc import Collection
+
 from django.db import transaction
 
 from tokenpool.audit.actions import Action
@@ -95,16 +97,16 @@ def delete_group(*, by: Principal, group_id: str) -> None:
     scope = group_scope(group_id)
     with transaction.atomic():
         Gate.objects.select_for_update().get(organization_id=by.organization_id)
-        for row in standing(by.organization_id):
-            if row.scope == scope:
-                remove(by=by, scope=scope, basis=row.basis, window=row.window, reason="The group was deleted.")
+        for row in standing(by.organization_id, {scope}):
+            remove(by=by, scope=scope, basis=row.basis, window=row.window, reason="The group was deleted.")
         groups.delete(by=by, group_id=group_id)
 
 
-def standing(organization_id: str) -> list[SpendLimit]:
-    """Return the limits that stand now, organization first, then seat types, then groups, then members."""
+def standing(organization_id: str, scopes: Collection[str] | None = None) -> list[SpendLimit]:
+    """Return the limits of *scopes* (default: all) that stand now, in the order of the levels."""
     latest: dict[tuple[str, str, str], SpendLimit] = {}
-    for row in SpendLimit.objects.filter(organization_id=organization_id).order_by("id"):
+    rows = SpendLimit.objects.filter(organization_id=organization_id)
+    for row in (rows if scopes is None else rows.filter(scope__in=scopes)).order_by("id"):
         latest[row.scope, row.basis, row.window] = row
     found = [row for row in latest.values() if row.state != "not_set"]
     return sorted(found, key=lambda row: (_level(row.scope), row.scope, row.basis, row.window))

@@ -58,7 +58,7 @@ class Standing:
 def read(organization_id: str, scopes: Iterable[str], instant: datetime) -> Standing:
     """Return what stands for *scopes*, with their balances in the windows that contain *instant*."""
     wanted = set(scopes)
-    limits = by_scope(row for row in caps.standing(organization_id) if row.scope in wanted)
+    limits = by_scope(caps.standing(organization_id, wanted))
     keys = list(keys_at(clock.timestamp(instant)).values())
     rows = Account.objects.filter(organization_id=organization_id, scope__in=wanted, window_key__in=keys)
     accounts = {(row.scope, row.window_key): Balance(row.spent_nano, row.held_nano) for row in rows}

@@ -7,6 +7,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from tokenpool.kernel.display import money_text
+from tokenpool.kernel.period import Window
 from tokenpool.limits import scopes
 from tokenpool.notifications.models import Notice
 from tokenpool.organizations.models import Member
@@ -43,13 +44,21 @@ def sentence(notice: Notice) -> str:
         return (
             _("%(limit)s: %(spent)s of %(amount)s is spent, and a request that did not fit was refused.") % told
             + " "
-            + _("Requests go on when the month begins anew or an owner raises the limit.")
+            + _goes_on(facts["window"])
         )
     return (
         _("%(limit)s: %(spent)s of %(amount)s is spent.") % told
         + " "
         + _("At 100 %% new requests are refused; an owner can raise the limit under Limits.") % {}
     )
+
+
+def _goes_on(window: str) -> str:
+    if window == Window.DAY:
+        return _("Requests go on at midnight UTC or when an owner raises the limit.")
+    if window == Window.WEEK:
+        return _("Requests go on when the week begins anew on Monday or an owner raises the limit.")
+    return _("Requests go on when the month begins anew or an owner raises the limit.")
 
 
 def limit_name(notice: Notice, facts: dict[str, Any]) -> str:
