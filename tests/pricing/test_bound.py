@@ -28,7 +28,7 @@ def usages(draw: st.DrawFn) -> tuple[ModelPrice, Shape, TokenCounts]:
     reads, writes_5m, writes_1h = parts[1], parts[2], parts[3]
     if not (cache_5m or cache_1h):
         reads = writes_5m = 0
-    searches = draw(st.integers(0, 20))
+    searches = draw(st.integers(0, 20)) if price.web_search_nano else 0
     output = draw(st.integers(0, 128_000))
     counts = TokenCounts(parts[0], reads, writes_5m, writes_1h if cache_1h else 0, output, searches)
     shape = Shape(
@@ -37,7 +37,7 @@ def usages(draw: st.DrawFn) -> tuple[ModelPrice, Shape, TokenCounts]:
         cache_5m=cache_5m,
         cache_1h=cache_1h,
         us_only=price.us_factor is not None and draw(st.booleans()),
-        fast=price.fast is not None and draw(st.booleans()),
+        fast=bool(price.fast) and draw(st.booleans()),
         web_searches=searches,
     )
     return price, shape, counts

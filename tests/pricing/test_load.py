@@ -1,6 +1,7 @@
-"""Reading a price file: one mistake refuses the whole file, and says where and why."""
+"""The book in force: the shipped files, the operator's folder over them, and what a change may do."""
 
-from datetime import date
+import os
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,135 +9,149 @@ from typing import Any
 import pytest
 import yaml
 
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput, UnknownModel
 from tokenpool.pricing import load
+from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.load import Shelf
 
-GOOD = load.STANDARD.read_text()
-FILE = yaml.safe_load(GOOD)
-ROW = '- {model: claude-opus-5-5, from: 2026-09-22, price: ["4", "20", "5", "8", "0.20"], grade: A}'
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        (ROW, ROW.replace('"4"', '"-4"'), "negative"),
-        (ROW, ROW.replace('"4"', '"0"'), "must not be zero"),
-        (ROW, ROW.replace('"4"', "4"), "quoted amount"),
-        (ROW, ROW.replace('"4"', "true"), "quoted amount"),
-        (ROW, ROW.replace('"4", ', ""), "5 amounts"),
-        (ROW, ROW + "\n" + ROW, "stands twice"),
-        (ROW, ROW.replace("2026-09-22", "2026-09-25") + "\n" + ROW, "must stand before"),
-        (ROW, ROW.replace("grade: A", "grade: Z"), "grade must be"),
-        (ROW, ROW.replace("model:", "modle:"), "unknown name “modle”"),
-        (ROW, ROW.replace("2026-09-22", "soon"), "from must be a day"),
-        (ROW, ROW.replace("claude-opus-5-5", "claude-opus-9"), "not listed under models"),
-        ("us_only: [11, 10]", "us_only: [1.1, 1]", "two positive whole numbers"),
-        ("columns: [input, output", "columns: [output, input", "columns must be"),
-        (ROW, ROW.replace('"4"', '"1e1"'), "quoted amount"),
-        (ROW, ROW.replace('"4"', '"1_0"'), "quoted amount"),
-        (ROW, ROW.replace('"4"', '"0.0000000001"'), "smallest step"),
-        (ROW, ROW.replace("grade: A", "grade: A, grade: B"), "“grade” stands twice"),
-        (ROW, ROW.replace("claude-opus-5-5", "[claude-opus-5-5]"), "model must be a text"),
-        (ROW, ROW.replace("grade: A", "above: true, grade: A"), "above must be a whole number"),
-        (ROW, ROW.replace("grade: A", "until: 2026-09-21, grade: A"), "until lies before from"),
-        (ROW, ROW.replace(", grade: A", ""), "grade is missing"),
-        (ROW, ROW.replace("2026-09-22", "2026-13-45"), "month must be"),
-        (ROW, "", "claude-opus-5-5 has no row"),
-        ("fast:\n- {", "fast:\n- {above: 5, ", "unknown name “above”"),
-        ("  claude-opus-5:", "  claude-opus-5-5: {}\n  claude-opus-5:", "“claude-opus-5-5” stands twice"),
-        ("claude-opus-5: {context: 1000000", "claude-opus-5: {context: true", "context must be"),
-        ("claude-opus-5: {context: 1000000", "claude-opus-5: {aliases: claude-x", "aliases must be a list"),
-        ("claude-opus-5: {context: 1000000", "claude-opus-5: {aliases: [claude-opus-4-8]", "stands twice"),
-        ("claude-opus-5: {context: 1000000", "claude-opus-5: {retired: soon", "retired must be a day"),
-        ("claude-opus-5: {context: 1000000, us_only: true", 'claude-opus-5: {us_only: "no"', "us_only must be"),
-        ('web_search: "0.01"', "", "web_search is missing"),
-        ("us_only: [11, 10]", "", "us_only is missing"),
-        ("provider: anthropic", "provider: " + "[" * 2_000 + "]" * 2_000, "nested too deeply"),
-    ],
-)
-def test_a_mistake_is_named_with_its_row(tmp_path: Path, before: str, after: str, said: str) -> None:
-    """The running book stays as it is."""
-    assert before in GOOD
-    path = tmp_path / "prices.yaml"
-    path.write_text(GOOD.replace(before, after, 1))
-
-    with pytest.raises(InvalidInput, match=said) as refused:
-        load.load(path)
-
-    assert refused.value.message.startswith("prices.yaml, ")
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+TODAY = NOON.date()
+FILE = yaml.safe_load((load.SHIPPED / "anthropic.yaml").read_text())
+OWN = """
+provider: anthropic
+currency: USD
+columns: [input, output, cache_write_5m, cache_write_1h, cache_read]
+sources: {contract: our contract}
+models: {claude-opus-5-5: {}}
+rows:
+- {model: claude-opus-5-5, from: 2026-11-20, price: ["3", "15", "3.75", "6", "0.15"], grade: A, source: contract}
+"""
 
 
-def test_the_line_is_named_beside_the_row(tmp_path: Path) -> None:
-    """So that an editor can jump to it."""
-    path = tmp_path / "prices.yaml"
-    path.write_text(GOOD.replace(ROW, ROW.replace('"4"', '"0"')))
-    line = GOOD.splitlines().index(ROW) + 1
-
-    with pytest.raises(InvalidInput, match=rf"^prices\.yaml, rows 7 \(line {line}\): a price must not be zero\.$"):
-        load.load(path)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return an operator's folder with one file."""
+    write(tmp_path, OWN)
+    return tmp_path
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"- 1", b"{a: b", b"1: 2"])
-def test_a_file_that_is_no_price_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    """Not UTF-8, empty, no mapping, broken YAML, a name that is no text."""
-    path = tmp_path / "prices.yaml"
-    path.write_bytes(content)
-
-    with pytest.raises(InvalidInput, match=r"^prices\.yaml, "):
-        load.load(path)
-
-
-def test_a_fast_row_that_comes_later_acts_from_its_own_day(tmp_path: Path) -> None:
-    """It makes a version of its own; the day before stays as it was, and so does the day after it ends."""
-    fast = (
-        "fast:\n- {model: claude-sonnet-5, from: 2026-11-10, until: 2026-11-12, "
-        'price: ["4", "20", "5", "8", "0.40"], grade: A}\n'
-    )
-    path = tmp_path / "prices.yaml"
-    path.write_text(GOOD.replace("fast:\n", fast))
-    book = load.load(path)
-
-    found = [book.price("claude-sonnet-5", date(2026, 11, day)) for day in (9, 10, 12, 13)]
-
-    assert [None, 4_000_000_000, 4_000_000_000, None] == [price.fast and price.fast.input for price in found]
-    assert ["06-30", "11-10", "11-10", "11-13"] == [price.version[-5:] for price in found]
+def write(folder: Path, text: str, name: str = "anthropic.yaml") -> None:
+    """Write a file as an editor does, at an instant of its own."""
+    path = folder / name
+    later = path.stat().st_mtime_ns + 1_000_000 if path.exists() else None
+    path.write_text(text)
+    if later:
+        os.utime(path, ns=(later, later))
 
 
-def test_a_price_that_ended_is_no_price(tmp_path: Path) -> None:
-    """Nothing comes back in its place: refused, not guessed."""
-    path = tmp_path / "prices.yaml"
-    earlier = ROW.replace("2026-09-22", "2026-09-01")
-    path.write_text(GOOD.replace(ROW, earlier + "\n" + ROW.replace("grade: A", "until: 2026-10-31, grade: A")))
-    book = load.load(path)
-
-    assert date(2026, 9, 22) == book.price("claude-opus-5-5", date(2026, 10, 31)).effective_from
-    with pytest.raises(UnknownModel, match="no price after 2026-10-31"):
-        book.price("claude-opus-5-5", date(2026, 11, 1))
-    assert "claude-opus-5-5" not in [price.model for price in book.models(date(2026, 11, 1))]
+def price(shelf: Shelf, day: date = TODAY) -> ModelPrice:
+    """Return what the shelf's book says of Opus 5.5."""
+    return shelf.book().price("claude-opus-5-5", day)
 
 
 @pytest.mark.parametrize("row", FILE["rows"], ids=lambda row: f"{row['model']} {row['from']} {row.get('above', 0)}")
 def test_every_row_of_the_file_stands_in_the_book(row: dict[str, Any]) -> None:
     """To the nano-dollar, in its band, from its first day."""
     band = next(b for b in load.standard().price(row["model"], row["from"]).bands if b.above == row.get("above", 0))
+    texts = [row["price"][0] if text == "input" else text for text in row["price"]]
 
-    assert [int(Decimal(text).scaleb(9)) for text in row["price"]] == [
-        getattr(band.rates, name) for name in FILE["columns"]
-    ]
-
-
-def test_a_bounded_row_must_have_ended_before_the_next_begins(tmp_path: Path) -> None:
-    """Two prices for one day are no price."""
-    path = tmp_path / "prices.yaml"
-    bounded = ROW.replace("from: 2026-09-22", "from: 2026-09-01, until: 2026-09-22")
-    path.write_text(GOOD.replace(ROW, bounded + "\n" + ROW, 1))
-
-    with pytest.raises(InvalidInput, match="overlaps"):
-        load.load(path)
+    assert [int(Decimal(text).scaleb(9)) for text in texts] == [getattr(band.rates, name) for name in FILE["columns"]]
 
 
-def test_the_shipped_book_has_every_model_of_the_fact_sheet() -> None:
-    """Twenty-five models, from Claude 3 Opus to Fable 5.2."""
-    models = [price.model for price in load.standard().models(date(2026, 11, 24))]
+def test_anthropic_is_complete() -> None:
+    """Thirty models, from Claude 2.0 to Fable 5.2."""
+    models = [price.model for price in load.shipped().models(TODAY) if price.provider == "anthropic"]
 
-    assert (25, "claude-fable-5-2", "claude-3-opus-20240229") == (len(models), models[0], models[-1])
+    assert (30, "claude-fable-5-2", "claude-2.1") == (len(models), models[0], models[-1])
+
+
+def test_a_folder_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
+    """Most operators have no prices of their own."""
+    shelf = Shelf()
+    shelf.stand_in(tmp_path / "prices")
+
+    assert shelf.book() is load.shipped()
+    assert not shelf.look()
+
+
+def test_a_new_file_is_picked_up_by_the_running_process(tmp_path: Path) -> None:
+    """The next look reads it; the one after that reads nothing."""
+    shelf = Shelf()
+    shelf.stand_in(tmp_path)
+    before = price(shelf).band(0).input
+    write(tmp_path, OWN)
+
+    with clock.standing_at(NOON):
+        looks = [shelf.look(), shelf.look()]
+
+    assert ([True, False], 4_000_000_000, 3_000_000_000) == (looks, before, price(shelf).band(0).input)
+
+
+def test_a_bad_file_leaves_the_book_that_stands(folder: Path) -> None:
+    """Told once with its place; mended, it is read."""
+    shelf = Shelf()
+    shelf.stand_in(folder)
+    standing = shelf.book()
+    write(folder, OWN.replace('"3"', '"0"'))
+
+    with clock.standing_at(NOON):
+        with pytest.raises(InvalidInput, match=r"^anthropic\.yaml, rows 1 \(line 8\): a price must not be zero\.$"):
+            shelf.look()
+        assert not shelf.look()
+        assert shelf.book() is standing
+        write(folder, OWN + OWN.splitlines()[-1].replace("2026-11-20", "2026-12-01").replace('"3"', '"2"') + "\n")
+        assert shelf.look()
+
+    assert 2_000_000_000 == price(shelf, date(2026, 12, 1)).band(0).input
+
+
+@pytest.mark.parametrize("edit", [('"3"', '"2"'), ("2026-11-20", "2026-11-19"), ("fast", "fast")])
+def test_a_price_that_has_begun_is_never_changed_by_a_file(folder: Path, edit: tuple[str, str]) -> None:
+    """Another amount, another day, or the whole file gone: refused while the process runs."""
+    shelf = Shelf()
+    shelf.stand_in(folder)
+    standing = shelf.book()
+    if edit[0] == edit[1]:
+        (folder / "anthropic.yaml").unlink()
+    else:
+        write(folder, OWN.replace(*edit))
+
+    with clock.standing_at(NOON), pytest.raises(InvalidInput, match=r"claude-opus-5-5@2026-11-20\+own has begun"):
+        shelf.look()
+
+    assert shelf.book() is standing
+
+
+def test_a_price_that_has_not_begun_may_still_be_corrected(tmp_path: Path) -> None:
+    """A slip of the pen for the first of December is mended in November."""
+    later = OWN.replace("2026-11-20", "2026-12-01")
+    write(tmp_path, later)
+    shelf = Shelf()
+    shelf.stand_in(tmp_path)
+    shelf.book()
+    write(tmp_path, later.replace('"3"', '"2"'))
+
+    with clock.standing_at(NOON):
+        assert shelf.look()
+
+    assert 2_000_000_000 == price(shelf, date(2026, 12, 1)).band(0).input
+
+
+def test_a_process_does_not_start_on_a_bad_file(tmp_path: Path) -> None:
+    """Other prices than the operator's would be a wrong bill."""
+    write(tmp_path, OWN.replace("grade: A", "grade: a"))
+    shelf = Shelf()
+    shelf.stand_in(tmp_path)
+
+    with pytest.raises(InvalidInput, match="grade must be A, B or C"):
+        shelf.book()
+
+
+def test_what_the_files_do_not_name_is_no_model(folder: Path) -> None:
+    """Own rows add and change, they never make a name up."""
+    shelf = Shelf()
+    shelf.stand_in(folder)
+
+    with pytest.raises(UnknownModel):
+        shelf.book().price("house-model", TODAY)

@@ -75,7 +75,7 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
     """Show one event: tokens times price per class, the price row, the hold it ran on."""
     event = report.event(by=request.principal, event_id=event_id)
     price = load.standard().by_version(event.price_version)
-    rates = rates_for(price, _prompt(event), fast=event.fast)
+    rates = rates_for(price, _prompt(event), fast=event.fast, batch=event.batch)
     classes = [
         (name, getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))
         for name in COST_CLASSES

@@ -18,7 +18,7 @@ from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable
 from tokenpool.limits.operations import Attribution, Authorize, Held, Refusal, Stale
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.book import ModelPrice
-from tokenpool.pricing.bound import Bound, Shape, largest_cost
+from tokenpool.pricing.bound import Bound, Shape, largest_cost, tools_nano
 
 MOST_BODY_BYTES = 32 * 2**20
 ATTEMPTS_WITH_FRESH_FACTS = 5
@@ -148,5 +148,5 @@ def _estimate_facts(shape: Shape, price: ModelPrice, max_output: int) -> dict[st
         "max_output": max_output,
         "us_only": shape.us_only,
         "fast": shape.fast,
-        "tools_nano": shape.web_searches * price.web_search_nano,
+        "tools_nano": tools_nano(shape, price),
     }

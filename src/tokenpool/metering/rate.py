@@ -30,7 +30,7 @@ def rate_reported(
                 flag = UNPRICED
             if price.model == pinned.model:
                 price = pinned
-        fast, batch = reported.fast and price.fast is not None, reported.batch
+        fast, batch = reported.fast and bool(price.fast), reported.batch and bool(price.batch)
         cost = rate(counts, price, batch=batch, us_only=reported.us_only, fast=fast)
         parts.append(RatedUsage(price.model, price.version, counts, cost, batch, reported.us_only, fast))
     return tuple(parts), flag

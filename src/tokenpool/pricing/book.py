@@ -1,15 +1,16 @@
 """The price book: dated rates per model, found by model and day or by the version an event was pinned to."""
 
-import difflib
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from tokenpool.kernel.errors import UnknownModel
+from tokenpool.pricing.nearest import Nearest
 
 Factor = tuple[int, int]  # numerator, denominator
 ONE: Factor = (1, 1)
+_LONGEST_NAME = 80  # of a model, as it is repeated in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,22 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Rates of a whole request whose prompt exceeds `above` tokens; `until` is the last day, None: open."""
+    """Rates of a whole request whose prompt exceeds `above` tokens."""
 
     above: int
     rates: Rates
+
+
+Bands = tuple[Band, ...]  # ascending; the first is above 0. Empty: not sold
+
+
+@dataclass(frozen=True, slots=True)
+class HourPrice:
+    """A server tool that is billed by time: each use at least so long, some of it free per organization and month."""
+
+    nano_per_hour: int
+    least_seconds: int
+    free_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +51,57 @@ class ModelPrice:
     model: str
     version: str
     effective_from: date
-    bands: tuple[Band, ...]  # ascending; the first is above 0
-    fast: Rates | None
+    bands: Bands
+    fast: Bands
+    batch: Bands
     us_factor: Factor | None  # None: US-only inference is not sold for this model
-    batch_factor: Factor
-    web_search_nano: int  # per request
+    web_search_nano: int | None  # per request; None: no price
+    code_execution: HourPrice | None
     context_window: int | None
     retired: date | None
     provider: str
     grade: str
+    source: str
     note: str = ""
     until: date | None = None  # the last day of a price that ends
 
     def band(self, prompt_tokens: int) -> Rates:
-        """Return the rates of a request with this many prompt tokens, cache included."""
-        found = self.bands[0]
-        for band in self.bands:
-            if prompt_tokens > band.above:
-                found = band
-        return found.rates
+        """Return the standard rates of a request with this many prompt tokens, cache included."""
+        return rates_in(self.bands, prompt_tokens)
+
+
+def _billed(price: ModelPrice) -> tuple[object, ...]:
+    """Return all of *price* that an amount can depend on."""
+    return (price.bands, price.fast, price.batch, price.us_factor, price.web_search_nano, price.code_execution)
+
+
+def rates_in(bands: Bands, prompt_tokens: int) -> Rates:
+    """Return the rates of the band that a prompt of this many tokens falls into."""
+    found = bands[0]
+    for band in bands:
+        if prompt_tokens > band.above:
+            found = band
+    return found.rates
 
 
 class PriceBook:
     """All versions of all models; immutable once loaded."""
 
-    def __init__(self, prices: Iterable[ModelPrice], aliases: dict[str, str]) -> None:
-        """Take validated *prices* and other names of their models."""
-        self._by_version = {price.version: price for price in prices}
+    def __init__(
+        self, prices: Iterable[ModelPrice], aliases: dict[str, str], *, covered: Iterable[ModelPrice] = ()
+    ) -> None:
+        """Take validated *prices* and other names of their models.
+
+        *covered* are versions over which the operator has put prices of their own: no day leads to
+        them any more, the events pinned to them still do.
+        """
+        current = list(prices)
+        self.versions = {price.version: price for price in [*covered, *current]}
         self._aliases = aliases
         self._history: dict[str, list[ModelPrice]] = {}
-        for price in sorted(self._by_version.values(), key=lambda price: price.effective_from):
+        for price in sorted(current, key=lambda price: price.effective_from):
             self._history.setdefault(price.model, []).append(price)
+        self._nearest = Nearest({*self._history, *aliases})
 
     def price(self, model: str, day: date) -> ModelPrice:
         """Return the price of *model* on *day* (UTC). Retired models stay rateable.
@@ -94,7 +127,7 @@ class PriceBook:
         Raises:
             UnknownModel: this book has no such version.
         """
-        found = self._by_version.get(version)
+        found = self.versions.get(version)
         if found is None:
             raise UnknownModel(f"price version: “{version[:80]}” is not in the price book.", field="price_version")
         return found
@@ -117,7 +150,16 @@ class PriceBook:
             raise UnknownModel(self._unknown_sentence(model), field="model")
         return list(found)
 
+    def changed_since(self, older: "PriceBook", today: date) -> list[str]:
+        """Return the versions of *older* that have begun by *today* and are missing here, or cost something else."""
+        return sorted(
+            version
+            for version, price in older.versions.items()
+            if price.effective_from <= today
+            and (version not in self.versions or _billed(price) != _billed(self.versions[version]))
+        )
+
     def _unknown_sentence(self, model: str) -> str:
-        known = sorted({*self._history, *self._aliases})
-        near = difflib.get_close_matches(model[:80], known, n=3) or known[:3]
-        return f"model: “{model[:80]}” has no price, so it cannot be used; the nearest known are {', '.join(near)}."
+        shown = model[:_LONGEST_NAME]
+        near = ", ".join(self._nearest.to(shown))
+        return f"model: “{shown}” has no price, so it cannot be used; the nearest known are {near}."

@@ -8,8 +8,8 @@ never exceeds the bound (a property test says so).
 from dataclasses import dataclass
 
 from tokenpool.kernel.errors import Unbounded
-from tokenpool.pricing.book import ONE, ModelPrice, Rates
-from tokenpool.pricing.cost import TOKENS_PER_PRICE
+from tokenpool.pricing.book import ONE, Bands, ModelPrice, Rates
+from tokenpool.pricing.cost import SECONDS_PER_HOUR, TOKENS_PER_PRICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,9 @@ class Shape:
     us_only: bool = False
     us_possible: bool = False  # not asked for, but an account's default may make it so
     fast: bool = False
+    batch: bool = False
     web_searches: int = 0
+    code_execution_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +55,49 @@ def largest_cost(shape: Shape, price: ModelPrice) -> Bound:
     """Return the bound of a request of *shape* at *price*.
 
     Raises:
-        Unbounded: fast mode or US-only inference of a model for which it has no price.
+        Unbounded: something is asked for that has no price for the model.
     """
-    if shape.fast and price.fast is None:
-        raise Unbounded(f"speed: fast mode has no price for {price.model}; leave it out.", field="speed")
-    if shape.us_only and price.us_factor is None:
-        raise Unbounded(f"inference_geo: “us” has no price for {price.model}; leave it out.", field="inference_geo")
+    _refuse_unpriced(shape, price)
     top, bottom = (price.us_factor or ONE) if shape.us_only or shape.us_possible else ONE
     candidates = _reachable(shape, price)
     dearest_input = max(_dearest_input(rates, shape) for rates in candidates)
     dearest_output = max(rates.output for rates in candidates)
     input_nano = -(-shape.input_tokens * dearest_input * top // (bottom * TOKENS_PER_PRICE))
     output_price = -(-dearest_output * top // bottom)
-    return Bound(input_nano + shape.web_searches * price.web_search_nano, output_price, shape.max_output)
+    return Bound(input_nano + tools_nano(shape, price), output_price, shape.max_output)
+
+
+def tools_nano(shape: Shape, price: ModelPrice) -> int:
+    """Return the largest cost of the server tools, in nano-dollars, as if no free allowance were left."""
+    searches = shape.web_searches * (price.web_search_nano or 0)
+    hourly = price.code_execution
+    if not shape.code_execution_seconds or hourly is None:
+        return searches
+    seconds = max(shape.code_execution_seconds, hourly.least_seconds)
+    return searches - (-seconds * hourly.nano_per_hour // SECONDS_PER_HOUR)
+
+
+def _refuse_unpriced(shape: Shape, price: ModelPrice) -> None:
+    asked = (
+        ("speed", "fast mode", shape.fast and not price.fast),
+        ("inference_geo", "“us”", shape.us_only and price.us_factor is None),
+        ("batch", "a batch", shape.batch and not price.batch),
+        ("tools", "web search", shape.web_searches and price.web_search_nano is None),
+        ("tools", "code execution", shape.code_execution_seconds and price.code_execution is None),
+    )
+    for field, what, unpriced in asked:
+        if unpriced:
+            raise Unbounded(f"{field}: {what} has no price for {price.model}; leave it out.", field=field)
 
 
 def _reachable(shape: Shape, price: ModelPrice) -> list[Rates]:
-    """Return the rates the request can end up with: fast mode's row, or every band it can reach.
+    """Return the rates the request can end up with: every band it can reach, of every mode it can be served in.
 
-    The standard bands stay in even when fast mode is asked for: the provider may fall back to them.
+    A batch is a batch. The standard bands stay in when fast mode is asked for: the provider may fall
+    back to them.
     """
-    bands = [band.rates for band in price.bands if band.above == 0 or shape.input_tokens > band.above]
-    return [*bands, price.fast] if shape.fast and price.fast else bands
+    modes: list[Bands] = [price.batch] if shape.batch else [price.bands, price.fast] if shape.fast else [price.bands]
+    return [band.rates for bands in modes for band in bands if band.above == 0 or shape.input_tokens > band.above]
 
 
 def _dearest_input(rates: Rates, shape: Shape) -> int:

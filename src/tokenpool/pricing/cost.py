@@ -4,9 +4,10 @@ from dataclasses import dataclass, fields
 
 from tokenpool.kernel.money import divide_half_away
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.pricing.book import ONE, ModelPrice, Rates
+from tokenpool.pricing.book import ONE, ModelPrice, Rates, rates_in
 
 TOKENS_PER_PRICE = 1_000_000
+SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,13 @@ class Cost:
         return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output + self.web_search
 
 
-def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool) -> Rates:
-    """Return the rates of a request: fast mode's own row, else the band of its prompt length."""
-    return price.fast if fast and price.fast else price.band(prompt_tokens)
+def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool = False, batch: bool = False) -> Rates:
+    """Return the rates of a request: the batch's or fast mode's own where they are sold, by the prompt's length.
+
+    A mode without a price is billed as standard; whoever asks for it beforehand is refused by the bound.
+    """
+    bands = (price.batch if batch else price.fast if fast else ()) or price.bands
+    return rates_in(bands, prompt_tokens)
 
 
 def rate(
@@ -36,20 +41,19 @@ def rate(
 ) -> Cost:
     """Return the exact cost of *counts* under *price*, in nano-dollars.
 
-    Sum of tokens x rate x factors, divided once, half away from zero; at list price nothing is
+    Sum of tokens x rate x factor, divided once, half away from zero; at list price nothing is
     ever rounded. What rounding leaves over goes to the parts with the largest remainders.
     """
-    rates = rates_for(price, counts.prompt, fast=fast)
-    batch_top, batch_bottom = price.batch_factor if batch else ONE
-    us_top, us_bottom = (price.us_factor or ONE) if us_only else ONE
-    top, bottom = batch_top * us_top, batch_bottom * us_bottom * TOKENS_PER_PRICE
+    rates = rates_for(price, counts.prompt, fast=fast, batch=batch)
+    top, us_bottom = (price.us_factor or ONE) if us_only else ONE
+    bottom = us_bottom * TOKENS_PER_PRICE
     exact = (
         counts.input * rates.input * top,
         counts.cache_read * rates.cache_read * top,
         counts.cache_write_5m * rates.cache_write_5m * top,
         counts.cache_write_1h * rates.cache_write_1h * top,
         counts.output * rates.output * top,
-        counts.web_search_requests * price.web_search_nano * bottom,
+        counts.web_search_requests * (price.web_search_nano or 0) * bottom,
     )
     return Cost(*_spread(exact, bottom))
 
