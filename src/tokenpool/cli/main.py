@@ -51,6 +51,9 @@ def prepare(data: Path, **settings: str) -> environment.Environment:
     from django.core.management import call_command  # noqa: PLC0415
 
     django.setup(set_prefix=False)
+    from tokenpool.pricing import load  # noqa: PLC0415 - the settings say where the operator's prices lie
+
+    load.standard()  # a mistake in them stops the command with one line
     call_command("migrate", verbosity=0)
     return found
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tokenpool.config import database, environment
+from tokenpool.pricing import load
 
 ENVIRONMENT = environment.read()
+load.use(ENVIRONMENT.folder / "prices")
 
 DEBUG = False
 SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(48)  # a start without a data folder signs for itself

@@ -20,6 +20,7 @@ from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.invoicing import close
 from tokenpool.kernel import clock
+from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.limits import ledger
 from tokenpool.notifications import thresholds
@@ -33,6 +34,7 @@ COURIER_SECONDS = 1.0
 SPOOL_SECONDS = 1.0
 RESOLVER_SECONDS = 5.0
 CLOSER_SECONDS = 600.0
+PRICES_SECONDS = 5.0
 
 
 def ledger_commits(store: Store) -> GroupCommit:
@@ -72,6 +74,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         (partial(journal.resolve_lost, parts), RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
         (_close_due_months, CLOSER_SECONDS),
+        (partial(reread_prices, parts), PRICES_SECONDS),
     ]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store.close)
@@ -80,6 +83,18 @@ async def running(parts: Parts) -> AsyncIterator[None]:
             task = asyncio.create_task(_repeat(job, seconds))
             stack.push_async_callback(_stop, task)
         yield
+
+
+async def reread_prices(parts: Parts) -> None:
+    """Take the operator's price files over when one has changed; a mistake in them leaves the book that stands."""
+    try:
+        changed = await asyncio.to_thread(load.look)
+    except InvalidInput as error:
+        logger.error("the prices stay as they are: %s", error.message)  # noqa: TRY400 - the sentence says it all
+        return
+    if changed:
+        parts.book = load.standard()
+        logger.info("the operator's price files were read again")
 
 
 async def _close_due_months() -> None:

@@ -72,7 +72,7 @@ class Provider:
                 "created_at": f"{price.effective_from}T00:00:00Z",
             }
             for price in priced
-            if price.retired is None
+            if price.provider == "anthropic" and price.retired is None
         ]
         wanted = request.path_params.get("model")
         if wanted is None:

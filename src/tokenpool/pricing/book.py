@@ -132,6 +132,11 @@ class PriceBook:
             raise UnknownModel(f"price version: “{version[:80]}” is not in the price book.", field="price_version")
         return found
 
+    def model_of(self, name: str) -> str | None:
+        """Return the model that *name* means, itself or by another name; None: it is unknown."""
+        found = self._aliases.get(name, name)
+        return found if found in self._history else None
+
     def models(self, day: date) -> list[ModelPrice]:
         """Return every model's price on *day*, newest model first."""
         started = [[price for price in rows if price.effective_from <= day][-1:] for rows in self._history.values()]

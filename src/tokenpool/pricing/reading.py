@@ -169,7 +169,7 @@ class _Reader:
             self._refuse(f"price must have {len(COLUMNS)} amounts")
         found: dict[str, int] = {}
         for column, cell in zip(COLUMNS, given, strict=True):
-            billed_as = column.startswith("cache") and isinstance(cell, str) and cell != "output" and cell in found
+            billed_as = isinstance(cell, str) and cell in found and cell != "output"
             found[column] = found[cell] if billed_as else self._nano(cell)
         return Rates(**found)
 
