@@ -37,8 +37,12 @@ def test_every_command_is_documented() -> None:
     """In docs/commands.md."""
     text = (DOCS / "commands.md").read_text()
 
-    for command in app.registered_commands:
-        called = command.name or (command.callback.__name__ if command.callback else "")
+    named = [("", command) for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        named += [(f"{group.name} ", command) for command in group.typer_instance.registered_commands]
+    for prefix, command in named:
+        called = prefix + (command.name or (command.callback.__name__ if command.callback else ""))
         assert f"## `tokenpool {called}" in text, called
 
 

@@ -98,7 +98,7 @@ def test_an_own_row_stands_over_the_shipped_one_until_it_ends() -> None:
     prices = [found.price("claude-opus-5-5", day) for day in days]
 
     assert [4_000_000_000, 3_000_000_000, 3_000_000_000, 4_000_000_000] == [price.band(0).input for price in prices]
-    assert ["@2026-09-22", "@2026-11-01+own", "@2026-11-01+own", "@2027-01-01+own"] == [
+    assert ["@2026-09-22", "@2026-11-01+operator", "@2026-11-01+operator", "@2027-01-01+operator"] == [
         price.version.removeprefix("claude-opus-5-5") for price in prices
     ]
     assert [8_000_000_000] * 4 == [price.fast[0].rates.input for price in prices]
@@ -110,7 +110,7 @@ def test_an_event_pinned_before_the_operator_put_a_price_over_it_finds_its_price
     backdated = OWN.replace("2026-11-01", "2026-09-01")
     found = join([sheet(GOOD)], [sheet(backdated)])
 
-    assert "claude-opus-5-5@2026-09-22+own" == found.price("claude-opus-5-5", date(2026, 10, 1)).version
+    assert "claude-opus-5-5@2026-09-22+operator" == found.price("claude-opus-5-5", date(2026, 10, 1)).version
     assert 4_000_000_000 == found.by_version("claude-opus-5-5@2026-09-22").band(0).input
 
 
@@ -119,7 +119,7 @@ def test_an_own_model_is_priced_like_any_other() -> None:
     text = OWN.replace("claude-opus-5-5: {}", "house-model: {context: 8000, aliases: [house]}")
     found = join([sheet(GOOD)], [sheet(text.replace("model: claude-opus-5-5", "model: house-model"))])
 
-    assert "house-model@2026-11-01+own" == found.price("house", date(2026, 11, 5)).version
+    assert "house-model@2026-11-01+operator" == found.price("house", date(2026, 11, 5)).version
 
 
 @pytest.mark.parametrize(

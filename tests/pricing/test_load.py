@@ -117,7 +117,7 @@ def test_a_price_that_has_begun_is_never_changed_by_a_file(folder: Path, edit: t
     else:
         write(folder, OWN.replace(*edit))
 
-    with clock.standing_at(NOON), pytest.raises(InvalidInput, match=r"claude-opus-5-5@2026-11-20\+own has begun"):
+    with clock.standing_at(NOON), pytest.raises(InvalidInput, match=r"claude-opus-5-5@2026-11-20\+operator has begun"):
         shelf.look()
 
     assert shelf.book() is standing

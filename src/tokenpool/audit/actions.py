@@ -25,5 +25,6 @@ class Action(StrEnum):
     INVOICE_CLOSED = "invoice_closed"
     INVOICE_PARKED = "invoice_parked"
     HOLD_OVERRUN = "hold_overrun"
+    LIST_PRICE_ADDED = "list_price_added"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tokenpool.config import environment
+from tokenpool.cli import prices
+from tokenpool.cli.start import DATA, Data, Json, prepare
 from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 
 app = typer.Typer(
@@ -24,10 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Data = Annotated[Path, typer.Option("--data", help="The folder of everything this machine needs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535)]
-DATA = Path(environment.DEFAULT_DATA)
+app.add_typer(prices.app, name="prices")
 
 
 def run() -> None:
@@ -37,25 +36,6 @@ def run() -> None:
     except TokenpoolError as error:
         sys.stderr.write(f"tokenpool: {error.message}\n")
         raise SystemExit(2) from None
-
-
-def prepare(data: Path, **settings: str) -> environment.Environment:
-    """Set this process's settings, start Django, and bring the database to the present schema."""
-    os.environ["TOKENPOOL_DATA"] = str(data.expanduser().resolve())
-    for name, value in settings.items():
-        os.environ[f"TOKENPOOL_{name.upper()}"] = value
-    environment.make_secret(data.expanduser())
-    found = environment.read()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tokenpool.config.settings"
-    import django  # noqa: PLC0415 - only now are its settings known
-    from django.core.management import call_command  # noqa: PLC0415
-
-    django.setup(set_prefix=False)
-    from tokenpool.pricing import load  # noqa: PLC0415 - the settings say where the operator's prices lie
-
-    load.standard()  # a mistake in them stops the command with one line
-    call_command("migrate", verbosity=0)
-    return found
 
 
 def write_access(folder: Path, access: dict[str, Any]) -> None:

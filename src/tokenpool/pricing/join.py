@@ -15,7 +15,7 @@ from tokenpool.kernel.errors import InvalidInput
 from tokenpool.pricing.book import Band, Bands, HourPrice, ModelPrice, PriceBook, Rates
 from tokenpool.pricing.sheet import ModelFacts, Row, Section, Sheet, Tool
 
-OWN = "+own"
+OPERATORS = "+operator"
 _Kind = TypeVar("_Kind")
 
 
@@ -50,7 +50,9 @@ def join(shipped: Sequence[Sheet], own: Sequence[Sheet] = ()) -> PriceBook:
         covered += [price for price in plain if price.effective_from >= since]
         if model.own:
             both = _versions(model, [model.own, model.shipped])
-            current += [replace(price, version=price.version + OWN) for price in both if price.effective_from >= since]
+            current += [
+                replace(price, version=price.version + OPERATORS) for price in both if price.effective_from >= since
+            ]
     priced = {price.model for price in current}
     for sheet in [*shipped, *own]:
         for name in sheet.models:
