@@ -2,10 +2,12 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from typer import Typer
 
 import tokenpool
 from tokenpool.audit.actions import Action
@@ -37,13 +39,16 @@ def test_every_command_is_documented() -> None:
     """In docs/commands.md."""
     text = (DOCS / "commands.md").read_text()
 
-    named = [("", command) for command in app.registered_commands]
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        named += [(f"{group.name} ", command) for command in group.typer_instance.registered_commands]
-    for prefix, command in named:
-        called = prefix + (command.name or (command.callback.__name__ if command.callback else ""))
-        assert f"## `tokenpool {called}" in text, called
+    assert [] == [called for called in called_by(app) if f"## `tokenpool {called}" not in text]
+
+
+def called_by(group: Typer, before: str = "") -> Iterator[str]:
+    """Yield the names of a group's commands and of those of the groups within it."""
+    for command in group.registered_commands:
+        yield before + (command.name or (command.callback.__name__ if command.callback else ""))
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from called_by(inner.typer_instance, f"{before}{inner.name} ")
 
 
 def test_every_audit_action_is_documented() -> None:

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tokenpool.cli import prices
-from tokenpool.cli.start import DATA, Data, Json, prepare
+from tokenpool.cli import price_book
+from tokenpool.cli.prepare import DATA, Data, Json, prepare
 from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Port = Annotated[int, typer.Option("--port", min=1, max=65535)]
-app.add_typer(prices.app, name="prices")
+app.add_typer(price_book.app, name="prices")
 
 
 def run() -> None:

@@ -9,6 +9,7 @@ from tokenpool.pricing import load
 
 ENVIRONMENT = environment.read()
 load.use(ENVIRONMENT.folder / "prices")
+load.standard()  # a mistake in a price file stops the start with its line
 
 DEBUG = False
 SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(48)  # a start without a data folder signs for itself

@@ -121,7 +121,7 @@ def test_a_large_change_is_asked_twice(installation: Path, tmp_path: Path) -> No
 
     assert "Really take it over?" in twice.stdout
     assert "0 of 1 changes taken over" in twice.stdout
-    assert (2, "claude-haiku-4-5: a figure moves by more than half") == (flagless.returncode, flagless.stderr[11:62])
+    assert (2, "claude-haiku-4-5: a figure moves by more than half") == (flagless.returncode, flagless.stderr[11:61])
     assert [{"model": "claude-haiku-4-5", "from": "2027-03-01"}] == json.loads(flagged.stdout)["taken"]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokenpool.cli.start import DATA, Data, Json, prepare
+from tokenpool.cli.prepare import DATA, Data, Json, prepare
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.pricing import apply as taking

@@ -1,4 +1,4 @@
-"""How every command starts: the operator's settings, Django, the database's schema; and the options all share."""
+"""What every command begins with: the options they share, the settings, Django, the present schema."""
 
 import os
 from pathlib import Path
@@ -25,8 +25,5 @@ def prepare(data: Path, **settings: str) -> environment.Environment:
     from django.core.management import call_command  # noqa: PLC0415
 
     django.setup(set_prefix=False)
-    from tokenpool.pricing import load  # noqa: PLC0415 - the settings say where the operator's prices lie
-
-    load.standard()  # a mistake in them stops the command with one line
     call_command("migrate", verbosity=0)
     return found
