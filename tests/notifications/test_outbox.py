@@ -77,6 +77,21 @@ def test_a_groups_limit_is_told_by_the_groups_name(org: Aurora) -> None:
     } == told
 
 
+def test_a_model_without_a_price_is_told_to_the_owners(org: Aurora) -> None:
+    """Ada in English, Bruno in Italian, both with the nearest known names."""
+    Person.objects.filter(email="bruno@aurora.example").update(language="it")
+    facts = {"model": "claude-opus-55", "nearest": ["claude-opus-5-5", "claude-opus-5"]}
+    raise_notice(organization_id=org.organization_id, key="unknown_model:x", kind="unknown_model", facts=facts)
+
+    Courier().deliver()
+
+    told = {message.to[0]: (message.subject, message.body) for message in mail.outbox}
+    assert {"ada@aurora.example", "bruno@aurora.example"} == set(told)
+    assert "[Aurora Ltd] A model has no price: claude-opus-55" == told["ada@aurora.example"][0]
+    assert "[Aurora Ltd] Un modello non ha prezzo: claude-opus-55" == told["bruno@aurora.example"][0]
+    assert all("claude-opus-5-5, claude-opus-5" in body for _, body in told.values())
+
+
 def test_mail_is_in_the_language_of_its_reader(org: Aurora) -> None:
     """Bruno reads Italian, with Italian amounts."""
     Person.objects.filter(email="bruno@aurora.example").update(language="it")

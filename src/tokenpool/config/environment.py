@@ -36,6 +36,7 @@ class Environment:
     smtp_password: str = ""
     smtp_tls: str = "yes"  # yes or no
     mail_from: str = "tokenpool@localhost"
+    operator_email: str = ""  # who hears of models without a price
     demo: str = ""  # yes: the simulated provider answers and mail goes to a folder
 
     @property

@@ -99,7 +99,9 @@ TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
 MAIL_FOLDER = ENVIRONMENT.folder / "mail"
-DEFAULT_FROM_EMAIL = ENVIRONMENT.mail_from
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENVIRONMENT.mail_from
+ADMINS = [("Operator", ENVIRONMENT.operator_email)] if ENVIRONMENT.operator_email else []
+EMAIL_SUBJECT_PREFIX = "[Tokenpool] "
 if ENVIRONMENT.smtp_host:
     EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     EMAIL_HOST = ENVIRONMENT.smtp_host

@@ -15,8 +15,8 @@ from tokenpool.gateway.parameters import (
     CLEARING_EDITS,
     CLIENT_TOOLS,
     PARAMETERS,
+    PRICED_VALUES,
     READING_TOOLS,
-    SERVICE_TIERS,
     Class,
 )
 from tokenpool.kernel.errors import InvalidInput, Unbounded
@@ -100,8 +100,10 @@ def read_call(raw: bytes) -> Call:
             )
     _check_edits(body.get("context_management"))
     searches, rereads = _server_tools(body.get("tools"))
-    if body.get("service_tier") not in (None, *SERVICE_TIERS):
-        raise Unbounded(f"service_tier: must be {' or '.join(SERVICE_TIERS)} here.", field="service_tier")
+    for name, priced in PRICED_VALUES.items():
+        if body.get(name) not in (None, *priced):
+            value = str(body[name])[:40]
+            raise Unbounded(f"{name}: “{value}” has no price; the known ones are {' and '.join(priced)}.", field=name)
     max_tokens = _max_tokens(body)
     return Call(
         raw=raw,

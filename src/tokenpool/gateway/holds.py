@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tokenpool.gateway import refusals
+from tokenpool.gateway import refusals, unpriced
 from tokenpool.gateway.authenticate import credential, entitle
 from tokenpool.gateway.body import parse_body
 from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS, read_body
@@ -99,7 +99,8 @@ async def create(parts: Parts, request: Request) -> Response:
     """Reserve the largest cost of a call, or refuse it; the same `request_id` again answers with the same hold."""
     organization_id = await _meter(parts, request)
     wanted = await _read(request, Wanted)
-    price = parts.book.price(wanted.model, clock.now().date())
+    with unpriced.told(parts, organization_id, wanted.model):
+        price = parts.book.price(wanted.model, clock.now().date())
     bound, evidence = _bound(wanted, price)
     answer, facts = await _hold(parts, organization_id, wanted, price=price, bound=bound, evidence=evidence)
     if isinstance(answer, Refusal):

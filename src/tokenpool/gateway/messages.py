@@ -5,7 +5,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenpool.gateway import forward, refusals
+from tokenpool.gateway import forward, refusals, unpriced
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
 from tokenpool.gateway.call import Call, read_call
@@ -38,7 +38,8 @@ async def create_message(parts: Parts, request: Request) -> Response:
     facts = await authenticate(request.headers, parts.directory)
     entitle(facts)
     call = read_call(await read_body(request))
-    price = parts.book.price(call.model, clock.now().date())
+    with unpriced.told(parts, facts.organization_id, call.model):
+        price = parts.book.price(call.model, clock.now().date())
     shape = call.shape(price)
     bound = largest_cost(shape, price)
     answer, facts = await hold(parts, request, facts, call=call, price=price, shape=shape, bound=bound)

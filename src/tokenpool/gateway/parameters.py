@@ -49,7 +49,12 @@ PARAMETERS: dict[str, Class] = {
     "workspace_id": Class.REFUSED,  # another of the operator's accounts
 }
 
-SERVICE_TIERS = ("auto", "standard_only")
+# Parameters whose values have prices of their own, and the values that have one.
+PRICED_VALUES = {
+    "service_tier": ("auto", "standard_only"),
+    "speed": ("standard", "fast"),
+    "inference_geo": ("global", "us"),
+}
 # Tools that run at the client: their definitions are input bytes, their calls are output tokens.
 CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 # Tools that run at the provider and only read: every use may fill the context once more.

@@ -28,6 +28,7 @@ class Parts:
     upstream: Upstream
     spool: Spool
     running: dict[str, str] = field(default_factory=dict)  # hold id -> organization, of attempts under way
+    unpriced: dict[str, set[str]] = field(default_factory=dict)  # organization -> models told to have no price
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

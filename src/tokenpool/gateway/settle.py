@@ -10,7 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from tokenpool.gateway import overruns
+from tokenpool.gateway import overruns, unpriced
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
@@ -38,6 +38,8 @@ class Attempt:
         """End the hold with *reported* usage."""
         day = clock.now().date()
         usage, flag = rate_reported(reported, pinned=self.price, book=self.parts.book, day=day)
+        if flag:
+            unpriced.look(self.parts, self.organization_id, reported)
         words = " ".join(word for word in (flags, flag) if word)
         await self._end(Settle(self.hold_id, usage, clock.now(), words))
 

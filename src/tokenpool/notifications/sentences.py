@@ -18,6 +18,8 @@ def subject(notice: Notice) -> str:
     facts = json.loads(notice.facts)
     if notice.kind == "invoice_ready":
         return _("Invoice for %(month)s is ready") % {"month": facts["month"]}
+    if notice.kind == "unknown_model":
+        return _("A model has no price: %(model)s") % {"model": facts["model"]}
     if facts["percent"] >= 100:  # noqa: PLR2004 - the whole limit
         return _("Spend limit reached: %(limit)s") % {"limit": limit_name(notice, facts)}
     return _("%(percent)s %% of a spend limit used: %(limit)s") % {
@@ -35,6 +37,11 @@ def sentence(notice: Notice) -> str:
             "number": facts["number"],
             "total": money(facts["total_nano"]),
         }
+    if notice.kind == "unknown_model":
+        return _(
+            "“%(model)s” was asked for, and has no price. Requests for it are refused; the nearest known models are "
+            "%(nearest)s. If it is needed, ask whoever runs Tokenpool for a price."
+        ) % {"model": facts["model"], "nearest": ", ".join(facts["nearest"])}
     told = {
         "limit": limit_name(notice, facts),
         "spent": money(facts["spent_nano"]),

@@ -164,7 +164,10 @@ class PriceBook:
             and (version not in self.versions or _billed(price) != _billed(self.versions[version]))
         )
 
+    def nearest(self, name: str) -> list[str]:
+        """Return the known names most like *name*, the nearest first."""
+        return self._nearest.to(name[:_LONGEST_NAME])
+
     def _unknown_sentence(self, model: str) -> str:
-        shown = model[:_LONGEST_NAME]
-        near = ", ".join(self._nearest.to(shown))
-        return f"model: “{shown}” has no price, so it cannot be used; the nearest known are {near}."
+        near = ", ".join(self.nearest(model))
+        return f"model: “{model[:_LONGEST_NAME]}” has no price, so it cannot be used; the nearest known are {near}."
