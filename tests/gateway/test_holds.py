@@ -185,3 +185,35 @@ async def test_another_organization_finds_nothing(meter: Meter, gate: Gate) -> N
 async def test_a_seat_that_does_not_open_the_product_holds_nothing(meter: Meter) -> None:
     """The hold API grants nothing that the member's seat type does not."""
     assert 403 == (await meter.hold(member="farid@aurora.example"))[0]
+
+
+async def test_a_container_is_held_in_full_and_its_free_time_taken_off_at_the_end(meter: Meter) -> None:
+    """An hour beside a search: held 60,000,000 beyond the tokens, settled at the search alone; the repeat agrees."""
+    _, plain = await meter.hold()
+    _, hold = await meter.hold(web_searches=1, code_execution_seconds=3600)
+    usage = {"usage": {"input": 10, "web_search_requests": 1, "code_execution_seconds": 3600}}
+
+    first = await meter.call(f"/{hold['id']}/settle", usage)
+    again = await meter.call(f"/{hold['id']}/settle", usage)
+
+    assert 60_000_000 == hold["reserved_nano"] - plain["reserved_nano"]
+    assert [(200, 10_040_000)] * 2 == [(status, ended["settled_nano"]) for status, ended in (first, again)]
+    event = UsageEvent.objects.get()
+    assert (3600, 3600, 0) == (
+        event.code_execution_seconds, event.code_execution_free_seconds, event.code_execution_nano,
+    )  # fmt: skip
+
+
+async def test_a_tool_without_a_price_is_neither_held_nor_settled(meter: Meter) -> None:
+    """GPT-6 Sol has no price of a container."""
+    held = await meter.hold(model="gpt-6-sol", code_execution_seconds=1)
+    _, hold = await meter.hold(model="gpt-6-sol")
+    settled = await meter.call(f"/{hold['id']}/settle", {"usage": {"input": 1, "code_execution_seconds": 1}})
+
+    assert (400, "tools: code execution has no price for gpt-6-sol; leave it out.") == (
+        held[0], held[1]["error"]["message"],
+    )  # fmt: skip
+    assert (400, "usage: it has a tool that has no price for gpt-6-sol.") == (
+        settled[0],
+        settled[1]["error"]["message"],
+    )

@@ -1,16 +1,22 @@
 """A settlement is never lost: what the database does not take is on the disk before the client sees the end."""
 
+import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from tokenpool.audit.models import AuditEvent
-from tokenpool.gateway import overruns
+from tokenpool.gateway import overruns, spool
 from tokenpool.gateway.spool import Spool
 from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.models import Hold
 from tokenpool.limits.operations import Settle
 from tokenpool.metering.models import UsageEvent
+from tokenpool.metering.record import RatedUsage
+from tokenpool.pricing import load
+from tokenpool.pricing.cost import rate
 
 from .conftest import COST, Gate
 
@@ -89,3 +95,13 @@ async def test_a_cost_above_its_hold_is_in_the_audit(gate: Gate) -> None:
 
     event = AuditEvent.objects.order_by("-sequence")[0]
     assert ("hold_overrun", "hold_1", {"overrun_nano": 7}) == (event.action, event.subject_id, event.after)
+
+
+def test_a_tools_time_comes_back_from_the_disk_as_it_was() -> None:
+    """Its price by the hour with it, so that the free time is taken off when the database is back."""
+    price = load.shipped().price("claude-opus-5", date(2026, 11, 24))
+    counts = TokenCounts(1_000, code_execution_seconds=3600)
+    usage = RatedUsage(price.model, price.version, counts, rate(counts, price), hourly=price.code_execution)
+    settle = Settle("hold_1", (usage,), datetime(2026, 11, 24, tzinfo=UTC), "x")
+
+    assert settle == spool._operation(json.loads(json.dumps(spool._facts(settle))))

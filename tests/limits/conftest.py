@@ -79,6 +79,12 @@ def used(output: int) -> tuple[RatedUsage, ...]:
     return (RatedUsage(PRICE.model, PRICE.version, counts, rate(counts, PRICE)),)
 
 
+def ran(seconds: int) -> tuple[RatedUsage, ...]:
+    """Return usage of a container for *seconds*: 50,000,000 nano-dollars an hour, as if nothing were free."""
+    counts = TokenCounts(code_execution_seconds=seconds)
+    return (RatedUsage(PRICE.model, PRICE.version, counts, rate(counts, PRICE), hourly=PRICE.code_execution),)
+
+
 def settle(hold_id: str, output: int) -> Settle:
     """Return the settlement of a hold with *output* tokens."""
     return Settle(hold_id, used(output), NOW)

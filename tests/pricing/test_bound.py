@@ -1,5 +1,6 @@
 """The bound: no usage within the shape costs more, and what is affordable is exact."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,7 +12,7 @@ from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.pricing import load
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound, Shape, largest_cost
-from tokenpool.pricing.cost import rate
+from tokenpool.pricing.cost import billed_seconds, rate
 
 DAY = date(2026, 11, 24)
 BOOK = load.standard()
@@ -54,6 +55,23 @@ def test_no_usage_within_the_shape_costs_more_than_the_bound(drawn: tuple[ModelP
     assert rate(counts, price, us_only=shape.us_only, fast=False).total <= bound
 
 
+@given(usages(), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_batch_and_a_tools_time_stay_within_their_bound(
+    drawn: tuple[ModelPrice, Shape, TokenCounts], seconds: int, free: int
+) -> None:
+    """At the batch's own rates, and whatever of the time turns out to be free."""
+    price, shape, counts = drawn
+    if not price.batch or price.code_execution is None:
+        return
+    shape = replace(shape, batch=True, fast=False, code_execution_seconds=seconds)
+    counts = replace(counts, code_execution_seconds=seconds)
+    free = min(free, billed_seconds(price.code_execution, seconds))
+
+    cost = rate(counts, price, batch=True, us_only=shape.us_only, free_seconds=free)
+
+    assert cost.total <= largest_cost(shape, price).amount()
+
+
 @given(st.integers(0, 10**12), st.integers(1, 10**11), st.integers(0, 10**6), st.integers(0, 10**13))
 def test_what_is_affordable_fits_and_one_token_more_does_not(fixed: int, price: int, most: int, left: int) -> None:
     """The answer `affordable_max_tokens` is exact."""
@@ -74,11 +92,22 @@ def test_a_prompt_that_can_reach_the_dearer_band_is_bounded_by_it() -> None:
     assert [10_500_000, 52_500_500] == bounds
 
 
-@pytest.mark.parametrize("asked", [{"fast": True}, {"us_only": True}])
-def test_a_modifier_without_a_price_is_refused_by_name(asked: dict[str, bool]) -> None:
-    """Haiku 4.5 has neither fast mode nor US-only inference."""
-    with pytest.raises(Unbounded, match="no price for claude-haiku-4-5"):
-        largest_cost(Shape(100, 100, **asked), BOOK.price("claude-haiku-4-5", DAY))
+@pytest.mark.parametrize(
+    ("asked", "model", "field"),
+    [
+        ({"fast": True}, "claude-haiku-4-5", "speed"),
+        ({"us_only": True}, "claude-haiku-4-5", "inference_geo"),
+        ({"batch": True}, "deepseek-v3.2-exp", "batch"),
+        ({"web_searches": 1}, "gemini-3.8-flash", "tools"),
+        ({"code_execution_seconds": 1}, "gpt-6-sol", "tools"),
+    ],
+)
+def test_what_has_no_price_is_refused_by_name(asked: dict[str, int], model: str, field: str) -> None:
+    """Fast mode, US-only inference, batches, searches and containers, each of a model that does not sell it."""
+    with pytest.raises(Unbounded, match=f"^{field}: .* has no price for {model}; leave it out") as refused:
+        largest_cost(Shape(100, 100, **asked), BOOK.price(model, DAY))
+
+    assert field == refused.value.field
 
 
 def test_an_account_whose_default_is_the_us_stays_within_the_bound() -> None:

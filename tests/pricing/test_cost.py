@@ -137,6 +137,30 @@ def test_halves_go_up_once_and_the_parts_add_up() -> None:
     assert (5, 69, 74) == (both.cache_read, both.cache_write_5m, both.total)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "free", "nano"),
+    [
+        (0, 0, 0),
+        (1, 0, 4_166_667),  # five minutes at least: 4,166,666.67
+        (300, 0, 4_166_667),
+        (301, 0, 4_180_556),
+        (3600, 0, 50_000_000),
+        (3600, 3600, 0),
+        (3600, 1800, 25_000_000),
+        (1, 300, 0),
+        (31 * 86_400, 0, 37_200_000_000),
+    ],
+)
+def test_a_container_costs_five_cents_an_hour(seconds: int, free: int, nano: int) -> None:
+    """Five minutes at least, free time for nothing, beside the tokens and without any factor."""
+    price = BOOK.price("claude-opus-5", date(2026, 8, 1))
+    counts = TokenCounts(input=1_000, code_execution_seconds=seconds)
+
+    found = [rate(counts, price, free_seconds=free, **mode) for mode in ({}, {"batch": True, "us_only": True})]
+
+    assert [(nano, 5_000_000 + nano), (nano, 2_750_000 + nano)] == [(cost.code_execution, cost.total) for cost in found]
+
+
 def test_a_second_search_costs_a_cent_more() -> None:
     """Searches stand beside the tokens, without any factor."""
     price = BOOK.price("claude-opus-5", date(2026, 8, 1))

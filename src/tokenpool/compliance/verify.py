@@ -6,7 +6,7 @@ Rows are streamed, so memory stays flat. The numbers of the invariants are those
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from django.db.models import Case, Sum, When
 
@@ -22,7 +22,7 @@ from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
 from tokenpool.limits.places import PlaceName, account_keys
-from tokenpool.metering.models import DailyUsage, UsageEvent
+from tokenpool.metering.models import DailyUsage, FreeTime, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
 from tokenpool.organizations.models import Group, GroupMembership, Member, Organization
 from tokenpool.pricing.book import PriceBook
@@ -80,10 +80,23 @@ def _sums(on: Examined) -> Iterator[str]:
     for key in sorted(events.keys() | daily.keys()):
         if events.get(key) != daily.get(key):
             yield f"{' '.join(key)}: events sum to {events.get(key)}, the rollup says {daily.get(key)}"
+    yield from _free_time(on, events)
     stored = {(row.scope, row.window_key): row.spent_nano for row in _accounts(on)}
     for key in sorted(spent.keys() | stored.keys()):
         if spent.get(key, 0) != stored.get(key, 0):
             yield f"account {key[0]} {key[1]}: events sum to {spent.get(key, 0)}, spent is {stored.get(key, 0)}"
+
+
+def _free_time(on: Examined, events: dict[tuple[str, ...], tuple[int, ...]]) -> Iterator[str]:
+    """The free time of tools that a month has used is what its events were let off."""
+    column, free = AMOUNT_COLUMNS.index("code_execution_free_seconds"), dict[str, int]()
+    for (month, *_), sums in events.items():
+        free[month] = free.get(month, 0) + sums[column]
+    rows = FreeTime.objects.filter(organization_id=on.organization_id)
+    stored = dict((rows.filter(month=on.month) if on.month else rows).values_list("month", "used_seconds"))
+    for month in sorted(free.keys() | stored.keys()):
+        if free.get(month, 0) != stored.get(month, 0):
+            yield f"{month}: events had {free.get(month, 0)} s of free time, written is {stored.get(month, 0)} s"
 
 
 def _held(on: Examined) -> Iterator[str]:
@@ -155,14 +168,16 @@ def _rating(on: Examined) -> Iterator[str]:
             event.cache_write_1h_tokens,
             event.output_tokens,
             event.web_search_requests,
+            event.code_execution_seconds,
         )
         try:
             price = on.book.by_version(event.price_version)
         except UnknownModel as error:
             yield f"{event.id}: {error.message}"
             continue
-        cost = rate(counts, price, batch=event.batch, us_only=event.us_only, fast=event.fast)
-        again = (cost.input, cost.cache_read, cost.cache_write_5m, cost.cache_write_1h, cost.output, cost.web_search)
+        modes = {"batch": event.batch, "us_only": event.us_only, "fast": event.fast}
+        cost = rate(counts, price, **modes, free_seconds=event.code_execution_free_seconds)
+        again = astuple(cost)
         stored = (
             event.input_nano,
             event.cache_read_nano,
@@ -170,6 +185,7 @@ def _rating(on: Examined) -> Iterator[str]:
             event.cache_write_1h_nano,
             event.output_nano,
             event.web_search_nano,
+            event.code_execution_nano,
         )
         if (*again, cost.total) != (*stored, event.cost_nano):
             yield f"{event.id} costs {cost.total} under {event.price_version}, stored is {event.cost_nano}"

@@ -20,6 +20,7 @@ CLASSES = {
     "cache_write_1h": _("cache write, 1 hour"),
     "output": _("output"),
     "web_search": _("web searches"),
+    "code_execution": _("code execution"),
 }
 
 

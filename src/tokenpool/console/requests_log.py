@@ -11,6 +11,7 @@ from tokenpool.console.query import month_of
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
+from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits.models import Hold
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
@@ -79,7 +80,7 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
     classes = [
         (name, getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))
         for name in COST_CLASSES
-        if name != "web_search"
+        if name in TOKEN_CLASSES
     ]
     hold = Hold.objects.filter(organization_id=event.organization_id, id=ids.twin("hold", event.request_id)).first()
     member = Member.objects.filter(organization_id=event.organization_id, id=event.member_id).first()

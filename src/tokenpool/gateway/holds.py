@@ -35,8 +35,9 @@ from tokenpool.limits.operations import (
     Void,
 )
 from tokenpool.limits.tables import HoldRow
+from tokenpool.metering.allowance import may_have_cost
 from tokenpool.metering.extract import MOST_TOKENS, Reported, reported
-from tokenpool.metering.rate import rate_reported
+from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound, Shape, largest_cost
@@ -45,6 +46,7 @@ from tokenpool.pricing.cost import TOKENS_PER_PRICE
 Body = TypeVar("Body", bound=BaseModel)
 Lease = Field(default=LEASE_SECONDS, ge=1, le=86_400)
 Tokens = Field(default=0, ge=0, le=MOST_TOKENS)
+MOST_SECONDS = 31 * 86_400
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -58,6 +60,8 @@ class Wanted(BaseModel):
     max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     input_tokens_bound: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     amount: str | None = Field(default=None, max_length=40)
+    web_searches: int = Field(default=0, ge=0, le=10_000)
+    code_execution_seconds: int = Field(default=0, ge=0, le=MOST_SECONDS)
     request_id: str = Field(default="", max_length=120)
     lease_seconds: int = Lease
 
@@ -72,6 +76,7 @@ class Classes(BaseModel):
     cache_write_1h: int = Tokens
     output: int = Tokens
     web_search_requests: int = Field(default=0, ge=0, le=10_000)
+    code_execution_seconds: int = Field(default=0, ge=0, le=MOST_SECONDS)
 
 
 class Used(BaseModel):
@@ -119,6 +124,8 @@ async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: 
     price = parts.book.by_version(row.price_version)
     day = clock.from_timestamp(row.admitted_at_us).date()
     usage, flags = rate_reported(used, pinned=price, book=parts.book, day=day)
+    if row.is_open and UNPRICED_TOOL in flags.split():
+        raise InvalidInput(f"usage: it has a tool that has no price for {price.model}.", field="usage")
     cost = sum(part.cost.total for part in usage)
     if row.is_open and cost > row.amount_nano:
         raise InvalidInput(
@@ -126,13 +133,16 @@ async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: 
             field="usage",
         )
     answer = await parts.commits.submit(organization_id, Settle(row.id, usage, clock.now(), flags))
-    _same_end(answer, "settled", cost)
+    if isinstance(answer, Ended) and not (answer.state == "settled" and may_have_cost(usage, answer.settled_nano)):
+        raise _ended_otherwise(answer)
 
 
 async def void(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
     """End a hold that cost nothing."""
     reason = (await _read(request, Reason)).reason
-    _same_end(await parts.commits.submit(organization_id, Void(row.id, reason, clock.now())), "void", 0)
+    answer = await parts.commits.submit(organization_id, Void(row.id, reason, clock.now()))
+    if isinstance(answer, Ended) and answer.state != "void":
+        raise _ended_otherwise(answer)
 
 
 async def extend(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
@@ -237,7 +247,15 @@ def _bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
         if getattr(wanted, name) is None:
             raise InvalidInput(f"{name}: must be given, unless an amount is.", field=name)
     most_input, most_output = wanted.input_tokens_bound or 0, wanted.max_tokens or 0
-    shape = Shape(most_input, most_output, cache_5m=True, cache_1h=True, us_possible=True)
+    shape = Shape(
+        most_input,
+        most_output,
+        cache_5m=True,
+        cache_1h=True,
+        us_possible=True,
+        web_searches=wanted.web_searches,
+        code_execution_seconds=wanted.code_execution_seconds,
+    )
     return largest_cost(shape, price), _evidence(most_input, most_output)
 
 
@@ -259,14 +277,8 @@ def _reported(usage: dict[str, Any]) -> Reported:
     return Reported(((None, TokenCounts(**classes.model_dump())),))
 
 
-def _same_end(answer: object, state: str, cost_nano: int) -> None:
-    """Do nothing if the hold has ended this way, now or before.
-
-    Raises:
-        Conflict: it had ended another way; the sentence tells the first.
-    """
-    if isinstance(answer, Ended) and (answer.state, answer.settled_nano) != (state, cost_nano):
-        raise Conflict(f"The hold had ended before: {answer.state} at {dollars(answer.settled_nano or 0)} dollars.")
+def _ended_otherwise(first: Ended) -> Conflict:
+    return Conflict(f"The hold had ended before: {first.state} at {dollars(first.settled_nano or 0)} dollars.")
 
 
 def _told(row: HoldRow, request: Request, *, status: int) -> Response:

@@ -16,7 +16,7 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.limits.operations import Done, Settle, Void
 from tokenpool.metering.extract import Reported, estimate
-from tokenpool.metering.rate import rate_reported
+from tokenpool.metering.rate import UNPRICED, rate_reported
 from tokenpool.pricing.book import ModelPrice
 
 logger = logging.getLogger("tokenpool.gateway")
@@ -38,7 +38,7 @@ class Attempt:
         """End the hold with *reported* usage."""
         day = clock.now().date()
         usage, flag = rate_reported(reported, pinned=self.price, book=self.parts.book, day=day)
-        if flag:
+        if UNPRICED in flag.split():
             unpriced.look(self.parts, self.organization_id, reported)
         words = " ".join(word for word in (flags, flag) if word)
         await self._end(Settle(self.hold_id, usage, clock.now(), words))

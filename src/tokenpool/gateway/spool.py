@@ -17,7 +17,9 @@ from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import GroupCommit
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.operations import Done, Ended, Settle, Void
+from tokenpool.metering import allowance
 from tokenpool.metering.record import RatedUsage
+from tokenpool.pricing.book import HourPrice
 from tokenpool.pricing.cost import Cost
 
 logger = logging.getLogger("tokenpool.gateway")
@@ -96,7 +98,14 @@ def _operation(facts: dict[str, Any]) -> Settle | Void:
     if "void" in facts:
         return Void(facts["void"], facts["reason"], at)
     usage = tuple(
-        RatedUsage(**{**part, "counts": TokenCounts(**part["counts"]), "cost": Cost(**part["cost"])})
+        RatedUsage(
+            **{
+                **part,
+                "counts": TokenCounts(**part["counts"]),
+                "cost": Cost(**part["cost"]),
+                "hourly": HourPrice(**part["hourly"]) if part.get("hourly") else None,
+            }
+        )
         for part in facts["usage"]
     )
     return Settle(facts["settle"], usage, at, facts["flags"])
@@ -108,4 +117,4 @@ def _same(answer: object, operation: Settle | Void) -> bool:
         return False
     if isinstance(operation, Void):
         return answer.state == "void"
-    return answer.settled_nano == sum(part.cost.total for part in operation.usage)
+    return allowance.may_have_cost(operation.usage, answer.settled_nano)

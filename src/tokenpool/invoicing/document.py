@@ -14,6 +14,7 @@ from tokenpool.organizations.roles import Principal
 
 Document = dict[str, Any]
 FORMAT = "tokenpool-invoice/1"
+COUNTERS = {"web_search": "web_search_requests", "code_execution": "code_execution_seconds"}  # all others: tokens
 
 
 def compose(*, by: Principal, month: Month, number: int | None, at: datetime) -> Document:
@@ -57,7 +58,7 @@ def _usage(by: Principal, month: Month) -> list[UsageSum]:
     found = []
     for row in report.grouped(by=by, month=month, dimensions=("member_id", "model")):
         for usage_class in USAGE_CLASSES:
-            counter = "web_search_requests" if usage_class == "web_search" else f"{usage_class}_tokens"
+            counter = COUNTERS.get(usage_class, f"{usage_class}_tokens")
             amount = row[f"{usage_class}_nano"]
             found.append(UsageSum(row["member_id"], row["model"], usage_class, row[counter], amount))
     return found

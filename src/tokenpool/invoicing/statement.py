@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from tokenpool.kernel.money import spread_cents
 
-USAGE_CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "web_search")
+USAGE_CLASSES = (
+    "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "web_search", "code_execution",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

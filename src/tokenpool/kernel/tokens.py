@@ -15,6 +15,7 @@ class TokenCounts:
     cache_write_1h: int = 0
     output: int = 0
     web_search_requests: int = 0
+    code_execution_seconds: int = 0
 
     @property
     def prompt(self) -> int:

@@ -34,7 +34,7 @@ from tokenpool.limits.operations import (
 )
 from tokenpool.limits.places import Place, PlaceName, account_keys, name_of
 from tokenpool.limits.tables import HoldRow
-from tokenpool.metering import record, rollup
+from tokenpool.metering import allowance, record, rollup
 
 _DONE = Done()
 
@@ -54,6 +54,8 @@ class Batch:
         self.settled: list[record.Recorded] = []
         self.refused: dict[str, tuple[Refusal, str, int]] = {}  # by member: the last one stays
         self.refusing: dict[tuple[str, AccountKey], tuple[Applied, str, int]] = {}
+        self.months_with_time: dict[str, str] = {}  # by hold id: settlements with time of a tool
+        self.free_used: dict[str, int] = {}  # by month: seconds of the organization's free time
 
     def locate(self, operations: Sequence[Operation]) -> set[AccountKey]:
         """Find where each operation counts; return every account that may be touched."""
@@ -63,6 +65,10 @@ class Batch:
                 self._locate(hold.id, hold.who, hold.admitted_at_us)
             elif isinstance(operation, Authorize):
                 self._locate(operation.hold_id, operation.who, clock.timestamp(operation.admitted_at))
+            if isinstance(operation, Settle) and any(part.hourly for part in operation.usage):
+                place = self.place_of.get(operation.hold_id)
+                if place is not None:
+                    self.months_with_time[operation.hold_id] = place.month
         return {key for place in self.places.values() for key in place.keys}
 
     def stand_on(self, balances: dict[AccountKey, Balance], caps: Mapping[str, Sequence[Cap]]) -> None:
@@ -129,6 +135,10 @@ class Batch:
 
     def _settle(self, hold: HoldRow, operation: Settle) -> Done:
         at_us = clock.timestamp(operation.settled_at)
+        month = self.months_with_time.get(hold.id)
+        if month is not None:
+            usage, used = allowance.taken_off(operation.usage, self.free_used.get(month, 0))
+            operation, self.free_used[month] = operation._replace(usage=usage), used
         self.settled.append(_recorded(hold, operation, at_us))
         cost = sum([usage.cost.total for usage in operation.usage])
         self._end(hold, "settled", cost, at_us, operation.flags)
@@ -171,6 +181,8 @@ class Batch:
         if self.settled:
             events = record.insert(organization_id, self.settled)
             statements += [events, rollup.add(events.rows)]
+        if self.free_used:
+            statements.append(allowance.write(organization_id, self.free_used))
         if self.refused:
             statements.append(tables.write_refusals(organization_id, self.refused.values()))
         return statements

@@ -1,7 +1,8 @@
 """The ledger: decides a batch of operations of one organization in order, in one transaction.
 
 Three round trips whatever the size of the batch: lock the gate and read the holds; read accounts
-and caps; write everything. No copy of a balance outside the database decides anything.
+and caps; write everything. A fourth reads the free time of the month when a settlement has time of a
+tool. No copy of a balance outside the database decides anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from tokenpool.limits.batch import Batch
 from tokenpool.limits.decide import Balance
 from tokenpool.limits.operations import Answer, Movement, Operation
 from tokenpool.limits.tables import HoldRow
+from tokenpool.metering import allowance
 
 Also = Callable[[str, Sequence[Movement]], list[Statement]]
 
@@ -32,6 +34,9 @@ def transaction(
             tables.read_caps(organization_id, {scope for scope, _ in keys}),
         ]
         batch.stand_on({(row[0], row[1]): Balance(row[2], row[3]) for row in accounts}, tables.caps_from(caps))
+    if batch.months_with_time:
+        (rows,) = yield [allowance.read(organization_id, set(batch.months_with_time.values()))]
+        batch.free_used = dict(rows)
     answers = [batch.perform(operation) for operation in operations]
     writes = batch.writes()
     movements = batch.movements() if also else []

@@ -25,6 +25,11 @@ class Place:
     moved: bool = False
     settled_at_us: int | None = None  # when money was last spent here by this batch
 
+    @property
+    def month(self) -> str:
+        """The month the place counts in, like 2026-11."""
+        return self.name[-1][:7]
+
     def stand_on(self, balances: dict[AccountKey, Balance], caps: Mapping[str, Sequence[Cap]]) -> None:
         """Take over what was read; accounts that do not exist yet start at zero under the same lock."""
         self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]

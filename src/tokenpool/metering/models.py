@@ -12,13 +12,16 @@ class Amounts(models.Model):
     cache_write_1h_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     web_search_requests = models.BigIntegerField(default=0)
+    code_execution_seconds = models.BigIntegerField(default=0)
+    code_execution_free_seconds = models.BigIntegerField(default=0)
     input_nano = models.BigIntegerField(default=0)
     cache_read_nano = models.BigIntegerField(default=0)
     cache_write_5m_nano = models.BigIntegerField(default=0)
     cache_write_1h_nano = models.BigIntegerField(default=0)
     output_nano = models.BigIntegerField(default=0)
     web_search_nano = models.BigIntegerField(default=0)
-    cost_nano = models.BigIntegerField(default=0)  # the sum of the six above
+    code_execution_nano = models.BigIntegerField(default=0)
+    cost_nano = models.BigIntegerField(default=0)  # the sum of the seven above
 
     class Meta:
         abstract = True
@@ -73,3 +76,12 @@ class DailyUsage(Amounts):
     cost_center = models.CharField(max_length=80, default="")
     model = models.CharField(max_length=80)
     requests = models.BigIntegerField(default=0)
+
+
+class FreeTime(models.Model):
+    """How much of a month's free time of server tools an organization has used; moved with its events."""
+
+    pk = models.CompositePrimaryKey("organization_id", "month")
+    organization_id = models.CharField(max_length=40)
+    month = models.CharField(max_length=7)
+    used_seconds = models.BigIntegerField()

@@ -6,31 +6,35 @@ from tokenpool.kernel.errors import UnknownModel
 from tokenpool.metering.extract import Reported
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.book import ModelPrice, PriceBook
-from tokenpool.pricing.cost import rate
+from tokenpool.pricing.cost import has_unpriced_tool, rate
 
 UNPRICED = "unpriced_model"
+UNPRICED_TOOL = "unpriced_tool"
 
 
 def rate_reported(
     reported: Reported, *, pinned: ModelPrice, book: PriceBook, day: date
 ) -> tuple[tuple[RatedUsage, ...], str]:
-    """Rate every part of *reported*; return the parts and a flag ("" or `unpriced_model`).
+    """Rate every part of *reported*; return the parts and their flags ("" or words).
 
     A part without a model is the requested model's, at the price *pinned* at admission. A part of
     a model that has no price cannot be refused any more, so it is billed at the pinned price and
-    flagged: never free.
+    flagged: never free. A tool without a price is flagged; whoever asks for one beforehand is refused.
     """
-    parts, flag = [], ""
+    parts, flags = [], []
     for model, counts in reported.parts:
         price = pinned
         if model is not None:
             try:
                 price = book.price(model, day)
             except UnknownModel:
-                flag = UNPRICED
+                flags.append(UNPRICED)
             if price.model == pinned.model:
                 price = pinned
+        if has_unpriced_tool(counts, price):
+            flags.append(UNPRICED_TOOL)
         fast, batch = reported.fast and bool(price.fast), reported.batch and bool(price.batch)
         cost = rate(counts, price, batch=batch, us_only=reported.us_only, fast=fast)
-        parts.append(RatedUsage(price.model, price.version, counts, cost, batch, reported.us_only, fast))
-    return tuple(parts), flag
+        hourly = price.code_execution if counts.code_execution_seconds else None
+        parts.append(RatedUsage(price.model, price.version, counts, cost, batch, reported.us_only, fast, hourly))
+    return tuple(parts), " ".join(dict.fromkeys(flags))

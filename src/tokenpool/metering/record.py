@@ -8,6 +8,7 @@ from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import Row, Statement
 from tokenpool.kernel.period import Window, keys_at
 from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.pricing.book import HourPrice
 from tokenpool.pricing.cost import Cost
 
 
@@ -22,6 +23,8 @@ class RatedUsage:
     batch: bool = False
     us_only: bool = False
     fast: bool = False
+    hourly: HourPrice | None = None  # of the time it used; the ledger takes off what of it is free
+    free_seconds: int = 0
 
 
 class Recorded(NamedTuple):
@@ -48,12 +51,15 @@ AMOUNT_COLUMNS = (
     "cache_write_1h_tokens",
     "output_tokens",
     "web_search_requests",
+    "code_execution_seconds",
+    "code_execution_free_seconds",
     "input_nano",
     "cache_read_nano",
     "cache_write_5m_nano",
     "cache_write_1h_nano",
     "output_nano",
     "web_search_nano",
+    "code_execution_nano",
     "cost_nano",
 )
 COLUMNS = (
@@ -110,12 +116,15 @@ def amounts(usage: RatedUsage) -> Row:
         counts.cache_write_1h,
         counts.output,
         counts.web_search_requests,
+        counts.code_execution_seconds,
+        usage.free_seconds,
         cost.input,
         cost.cache_read,
         cost.cache_write_5m,
         cost.cache_write_1h,
         cost.output,
         cost.web_search,
+        cost.code_execution,
         cost.total,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tokenpool.kernel.errors import Unbounded
 from tokenpool.pricing.book import ONE, Bands, ModelPrice, Rates
-from tokenpool.pricing.cost import SECONDS_PER_HOUR, TOKENS_PER_PRICE
+from tokenpool.pricing.cost import TOKENS_PER_PRICE, time_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,7 @@ def tools_nano(shape: Shape, price: ModelPrice) -> int:
     hourly = price.code_execution
     if not shape.code_execution_seconds or hourly is None:
         return searches
-    seconds = max(shape.code_execution_seconds, hourly.least_seconds)
-    return searches - (-seconds * hourly.nano_per_hour // SECONDS_PER_HOUR)
+    return searches + time_cost(hourly, shape.code_execution_seconds)
 
 
 def _refuse_unpriced(shape: Shape, price: ModelPrice) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from tokenpool.kernel.money import divide_half_away
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.pricing.book import ONE, ModelPrice, Rates, rates_in
+from tokenpool.pricing.book import ONE, HourPrice, ModelPrice, Rates, rates_in
 
 TOKENS_PER_PRICE = 1_000_000
 SECONDS_PER_HOUR = 3600
@@ -12,7 +12,7 @@ SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Nano-dollars per token class and for searches; the parts sum to the total."""
+    """Nano-dollars per token class and per server tool; the parts sum to the total."""
 
     input: int = 0
     cache_read: int = 0
@@ -20,11 +20,13 @@ class Cost:
     cache_write_1h: int = 0
     output: int = 0
     web_search: int = 0
+    code_execution: int = 0
 
     @property
     def total(self) -> int:
         """The cost of the event."""
-        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output + self.web_search
+        tokens = self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output
+        return tokens + self.web_search + self.code_execution
 
 
 def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool = False, batch: bool = False) -> Rates:
@@ -36,10 +38,26 @@ def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool = False, batc
     return rates_in(bands, prompt_tokens)
 
 
+def billed_seconds(hourly: HourPrice, seconds: int) -> int:
+    """Return how long a use of *seconds* counts: at least the least time, if it was used at all."""
+    return max(seconds, hourly.least_seconds) if seconds else 0
+
+
+def time_cost(hourly: HourPrice, seconds: int, free_seconds: int = 0) -> int:
+    """Return what a use of *seconds* costs in nano-dollars, *free_seconds* of it for nothing; rounded by itself."""
+    return divide_half_away((billed_seconds(hourly, seconds) - free_seconds) * hourly.nano_per_hour, SECONDS_PER_HOUR)
+
+
 def rate(
-    counts: TokenCounts, price: ModelPrice, *, batch: bool = False, us_only: bool = False, fast: bool = False
+    counts: TokenCounts,
+    price: ModelPrice,
+    *,
+    batch: bool = False,
+    us_only: bool = False,
+    fast: bool = False,
+    free_seconds: int = 0,
 ) -> Cost:
-    """Return the exact cost of *counts* under *price*, in nano-dollars.
+    """Return the exact cost of *counts* under *price*, in nano-dollars; *free_seconds* of its tool's time are free.
 
     Sum of tokens x rate x factor, divided once, half away from zero; at list price nothing is
     ever rounded. What rounding leaves over goes to the parts with the largest remainders.
@@ -55,7 +73,15 @@ def rate(
         counts.output * rates.output * top,
         counts.web_search_requests * (price.web_search_nano or 0) * bottom,
     )
-    return Cost(*_spread(exact, bottom))
+    seconds, hourly = counts.code_execution_seconds, price.code_execution
+    time_nano = time_cost(hourly, seconds, free_seconds) if seconds and hourly else 0
+    return Cost(*[*_spread(exact, bottom), time_nano])
+
+
+def has_unpriced_tool(counts: TokenCounts, price: ModelPrice) -> bool:
+    """Tell whether *counts* have a server tool that has no price for the model."""
+    searched, ran = counts.web_search_requests, counts.code_execution_seconds
+    return bool((searched and price.web_search_nano is None) or (ran and price.code_execution is None))
 
 
 def _spread(exact: tuple[int, ...], bottom: int) -> list[int]:
