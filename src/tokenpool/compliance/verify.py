@@ -6,7 +6,7 @@ Rows are streamed, so memory stays flat. The numbers of the invariants are those
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from django.db.models import Case, Sum, When
 
@@ -177,7 +177,6 @@ def _rating(on: Examined) -> Iterator[str]:
             continue
         modes = {"batch": event.batch, "us_only": event.us_only, "fast": event.fast}
         cost = rate(counts, price, **modes, free_seconds=event.code_execution_free_seconds)
-        again = astuple(cost)
         stored = (
             event.input_nano,
             event.cache_read_nano,
@@ -187,7 +186,7 @@ def _rating(on: Examined) -> Iterator[str]:
             event.web_search_nano,
             event.code_execution_nano,
         )
-        if (*again, cost.total) != (*stored, event.cost_nano):
+        if (*cost, cost.total) != (*stored, event.cost_nano):
             yield f"{event.id} costs {cost.total} under {event.price_version}, stored is {event.cost_nano}"
 
 

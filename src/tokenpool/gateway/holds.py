@@ -39,9 +39,8 @@ from tokenpool.metering.allowance import may_have_cost
 from tokenpool.metering.extract import MOST_TOKENS, Reported, reported
 from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
 from tokenpool.organizations.directory import KeyFacts
-from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.book import TOKENS_PER_PRICE, ModelPrice
 from tokenpool.pricing.bound import Bound, Shape, largest_cost
-from tokenpool.pricing.cost import TOKENS_PER_PRICE
 
 Body = TypeVar("Body", bound=BaseModel)
 Lease = Field(default=LEASE_SECONDS, ge=1, le=86_400)

@@ -102,7 +102,7 @@ def _operation(facts: dict[str, Any]) -> Settle | Void:
             **{
                 **part,
                 "counts": TokenCounts(**part["counts"]),
-                "cost": Cost(**part["cost"]),
+                "cost": Cost(*part["cost"]),
                 "hourly": HourPrice(**part["hourly"]) if part.get("hourly") else None,
             }
         )

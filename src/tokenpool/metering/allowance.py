@@ -38,7 +38,7 @@ def taken_off(usage: Sequence[RatedUsage], used: int) -> tuple[tuple[RatedUsage,
             left = max(0, part.hourly.free_seconds - used)
             free = min(left, billed_seconds(part.hourly, part.counts.code_execution_seconds))
             cost = time_cost(part.hourly, part.counts.code_execution_seconds, free)
-            part = replace(part, free_seconds=free, cost=replace(part.cost, code_execution=cost))  # noqa: PLW2901
+            part = replace(part, free_seconds=free, cost=part.cost._replace(code_execution=cost))  # noqa: PLW2901
             used += free
         found.append(part)
     return tuple(found), used

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from tokenpool.kernel.errors import UnknownModel
@@ -10,6 +10,7 @@ from tokenpool.pricing.nearest import Nearest
 
 Factor = tuple[int, int]  # numerator, denominator
 ONE: Factor = (1, 1)
+TOKENS_PER_PRICE = 1_000_000
 _LONGEST_NAME = 80  # of a model, as it is repeated in a sentence
 
 
@@ -26,10 +27,22 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Rates of a whole request whose prompt exceeds `above` tokens."""
+    """Rates of a whole request whose prompt exceeds `above` tokens.
+
+    `whole` are the same rates in nano-dollars per token, in the order of `TOKEN_CLASSES`, where all five
+    are whole numbers, as list prices are: then nothing has to be divided.
+    """
 
     above: int
     rates: Rates
+    whole: tuple[int, int, int, int, int] | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rates = self.rates
+        five = (rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h, rates.output)
+        one, two, three, four, last = (rate // TOKENS_PER_PRICE for rate in five)
+        exact = not any(rate % TOKENS_PER_PRICE for rate in five)
+        object.__setattr__(self, "whole", (one, two, three, four, last) if exact else None)
 
 
 Bands = tuple[Band, ...]  # ascending; the first is above 0. Empty: not sold
@@ -75,13 +88,18 @@ def _billed(price: ModelPrice) -> tuple[object, ...]:
     return (price.bands, price.fast, price.batch, price.us_factor, price.web_search_nano, price.code_execution)
 
 
-def rates_in(bands: Bands, prompt_tokens: int) -> Rates:
-    """Return the rates of the band that a prompt of this many tokens falls into."""
+def band_in(bands: Bands, prompt_tokens: int) -> Band:
+    """Return the band that a prompt of this many tokens falls into."""
     found = bands[0]
     for band in bands:
         if prompt_tokens > band.above:
             found = band
-    return found.rates
+    return found
+
+
+def rates_in(bands: Bands, prompt_tokens: int) -> Rates:
+    """Return the rates of the band that a prompt of this many tokens falls into."""
+    return band_in(bands, prompt_tokens).rates
 
 
 class PriceBook:

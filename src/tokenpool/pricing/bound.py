@@ -8,8 +8,8 @@ never exceeds the bound (a property test says so).
 from dataclasses import dataclass
 
 from tokenpool.kernel.errors import Unbounded
-from tokenpool.pricing.book import ONE, Bands, ModelPrice, Rates
-from tokenpool.pricing.cost import TOKENS_PER_PRICE, time_cost
+from tokenpool.pricing.book import ONE, TOKENS_PER_PRICE, Bands, ModelPrice, Rates
+from tokenpool.pricing.cost import time_cost
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,24 @@
 """What usage costs: exact integers, one rounding per event, parts that add up to the whole."""
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from tokenpool.kernel.money import divide_half_away
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.pricing.book import ONE, HourPrice, ModelPrice, Rates, rates_in
+from tokenpool.pricing.book import (
+    ONE,
+    TOKENS_PER_PRICE,
+    Bands,
+    HourPrice,
+    ModelPrice,
+    Rates,
+    band_in,
+    rates_in,
+)
 
-TOKENS_PER_PRICE = 1_000_000
 SECONDS_PER_HOUR = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """Nano-dollars per token class and per server tool; the parts sum to the total."""
 
     input: int = 0
@@ -25,8 +32,7 @@ class Cost:
     @property
     def total(self) -> int:
         """The cost of the event."""
-        tokens = self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output
-        return tokens + self.web_search + self.code_execution
+        return sum(self)
 
 
 def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool = False, batch: bool = False) -> Rates:
@@ -34,8 +40,12 @@ def rates_for(price: ModelPrice, prompt_tokens: int, *, fast: bool = False, batc
 
     A mode without a price is billed as standard; whoever asks for it beforehand is refused by the bound.
     """
-    bands = (price.batch if batch else price.fast if fast else ()) or price.bands
-    return rates_in(bands, prompt_tokens)
+    return rates_in(bands_for(price, fast=fast, batch=batch), prompt_tokens)
+
+
+def bands_for(price: ModelPrice, *, fast: bool, batch: bool) -> Bands:
+    """Return the bands of a mode, the standard ones where it has no price."""
+    return (price.batch if batch else price.fast if fast else ()) or price.bands
 
 
 def billed_seconds(hourly: HourPrice, seconds: int) -> int:
@@ -62,20 +72,42 @@ def rate(
     Sum of tokens x rate x factor, divided once, half away from zero; at list price nothing is
     ever rounded. What rounding leaves over goes to the parts with the largest remainders.
     """
-    rates = rates_for(price, counts.prompt, fast=fast, batch=batch)
-    top, us_bottom = (price.us_factor or ONE) if us_only else ONE
-    bottom = us_bottom * TOKENS_PER_PRICE
+    band = band_in(bands_for(price, fast=fast, batch=batch), counts.prompt)
+    seconds, hourly = counts.code_execution_seconds, price.code_execution
+    search_nano = counts.web_search_requests * (price.web_search_nano or 0)
+    time_nano = time_cost(hourly, seconds, free_seconds) if seconds and hourly else 0
+    if band.whole is None or (us_only and price.us_factor):
+        top, bottom = (price.us_factor or ONE) if us_only else ONE
+        return Cost(*divided(counts, band.rates, top, bottom * TOKENS_PER_PRICE), search_nano, time_nano)
+    plain, read, short, long, output = band.whole
+    return Cost(
+        counts.input * plain,
+        counts.cache_read * read,
+        counts.cache_write_5m * short,
+        counts.cache_write_1h * long,
+        counts.output * output,
+        search_nano,
+        time_nano,
+    )
+
+
+def divided(counts: TokenCounts, rates: Rates, top: int, bottom: int) -> tuple[int, int, int, int, int]:
+    """Divide the sum over the token classes once; what that leaves over goes to the largest remainders."""
     exact = (
         counts.input * rates.input * top,
         counts.cache_read * rates.cache_read * top,
         counts.cache_write_5m * rates.cache_write_5m * top,
         counts.cache_write_1h * rates.cache_write_1h * top,
         counts.output * rates.output * top,
-        counts.web_search_requests * (price.web_search_nano or 0) * bottom,
     )
-    seconds, hourly = counts.code_execution_seconds, price.code_execution
-    time_nano = time_cost(hourly, seconds, free_seconds) if seconds and hourly else 0
-    return Cost(*[*_spread(exact, bottom), time_nano])
+    parts = [value // bottom for value in exact]
+    missing = divide_half_away(sum(exact), bottom) - sum(parts)
+    if missing:
+        by_remainder = sorted(range(len(parts)), key=lambda i: -(exact[i] % bottom))
+        for i in by_remainder[:missing]:
+            parts[i] += 1
+    plain, read, short, long, output = parts
+    return plain, read, short, long, output
 
 
 def has_unpriced_tool(counts: TokenCounts, price: ModelPrice) -> bool:
@@ -84,15 +116,4 @@ def has_unpriced_tool(counts: TokenCounts, price: ModelPrice) -> bool:
     return bool((searched and price.web_search_nano is None) or (ran and price.code_execution is None))
 
 
-def _spread(exact: tuple[int, ...], bottom: int) -> list[int]:
-    """Divide the sum of *exact* once and give each part its share by largest remainder."""
-    parts = [value // bottom for value in exact]
-    missing = divide_half_away(sum(exact), bottom) - sum(parts)
-    if missing:
-        by_remainder = sorted(range(len(parts)), key=lambda i: -(exact[i] % bottom))
-        for i in by_remainder[:missing]:
-            parts[i] += 1
-    return parts
-
-
-COST_CLASSES = tuple(field.name for field in fields(Cost))
+COST_CLASSES = Cost._fields

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenpool.kernel.errors import InvalidInput
-from tokenpool.pricing.cost import TOKENS_PER_PRICE
+from tokenpool.pricing.book import TOKENS_PER_PRICE
 from tokenpool.pricing.listed import Listed, ListedRow, nano
 from tokenpool.pricing.sheet import Section
 
