@@ -35,6 +35,7 @@ check: $(EQUIPPED) ## The fast part of it: style, types, order, and tests withou
 	$(BIN)/python -m pytest -m "not browser and not proof"
 
 bench: $(EQUIPPED) ## The benchmarks, each printing ratios
+	$(BIN)/python benchmarks/rating.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/ledger_postgres.py
 	$(BIN)/python benchmarks/ledger_growth.py --events 1000000
