@@ -19,8 +19,11 @@ def prepared(database_url: str = "") -> str:
     import django  # noqa: PLC0415 - only now are its settings known
     from django.core.management import call_command  # noqa: PLC0415
 
+    from tokenpool.config import collector  # noqa: PLC0415
+
     django.setup()
     call_command("migrate", verbosity=0)
+    collector.calm()  # as a server does
     return database_url or str(FOLDER / "tokenpool.sqlite3")
 
 

@@ -24,7 +24,7 @@ CONSOLE_FILES = Path(__file__).parent.parent / "console" / "static"
 def build() -> Starlette:
     """Compose the application; Django's is last, so unknown addresses get its pages."""
     django.setup(set_prefix=False)
-    from tokenpool.config import wiring  # noqa: PLC0415 - rooms with tables can be imported only after setup
+    from tokenpool.config import collector, wiring  # noqa: PLC0415 - rooms with tables can be imported only after setup
     from tokenpool.gateway.app import routes  # noqa: PLC0415
 
     parts = wiring.gateway_parts(ENVIRONMENT)
@@ -32,6 +32,7 @@ def build() -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with wiring.running(parts):
+            collector.calm()
             yield
 
     own: list[BaseRoute] = [*routes(parts)]
