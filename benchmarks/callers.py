@@ -71,13 +71,17 @@ class Load:
     commits: GroupCommit
     organization_id: str
     members: int = 1000
+    people: list[Attribution] = field(init=False)
     holds: list[float] = field(default_factory=list)
     settlements: list[float] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        seats = ("chat_claude_code", "chat")
+        self.people = [Attribution(f"user_{number}", seats[number % 2], "chat") for number in range(self.members)]
+
     async def request(self) -> None:
         """Hold and settle once."""
-        hold_id, member = ids.new("hold"), random.randrange(self.members)
-        who = Attribution(f"user_{member}", "chat" if member % 2 else "chat_claude_code", "chat")
+        hold_id, who = ids.new("hold"), random.choice(self.people)
         ask = Authorize(hold_id, who, PRICE.model, PRICE.version, BOUND, NOW)
         began = time.perf_counter()
         await self.commits.submit(self.organization_id, ask)

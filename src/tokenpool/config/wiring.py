@@ -39,7 +39,9 @@ PRICES_SECONDS = 5.0
 
 def ledger_commits(store: Store) -> GroupCommit:
     """Return the queue through which every hold and settlement of this process goes."""
-    return GroupCommit(store, partial(ledger.transaction, also=thresholds.writes))
+    return GroupCommit(
+        store, partial(ledger.transaction, also=thresholds.writes, from_percent=min(thresholds.PERCENTS))
+    )
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 Pure but for the rows it was given: what it decides leaves as statements, what it answers as values.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -156,19 +156,18 @@ class Batch:
             self.place_of[hold.id].move(held=operation.amount_nano - hold.amount_nano)
             hold.amount_nano = operation.amount_nano
 
-    def movements(self) -> list[Movement]:
-        """Return the limits whose accounts have been spent from, or that refused, as they stand after the batch."""
-        moved = dict(self._spent())
+    def movements(self, from_percent: int = 0) -> list[Movement]:
+        """Return the limits that refused, or that were spent from and reached *from_percent*, as they stand now."""
+        moved = {
+            (limit.cap.limit_id, limit.account): _movement(limit, place.name[0], place.settled_at_us, refused=False)
+            for place in self.places.values()
+            if place.settled_at_us is not None
+            for limit in place.limits
+            if limit.balance.spent_nano * 100 >= limit.amount_nano * from_percent
+        }
         for key, (limit, member_id, at_us) in self.refusing.items():
             moved[key] = _movement(limit, member_id, at_us, refused=True)
         return list(moved.values())
-
-    def _spent(self) -> Iterator[tuple[tuple[str, AccountKey], Movement]]:
-        for place in self.places.values():
-            if place.settled_at_us is not None:
-                for limit in place.limits:
-                    movement = _movement(limit, place.name[0], place.settled_at_us, refused=False)
-                    yield (limit.cap.limit_id, limit.account), movement
 
     def writes(self) -> list[Statement]:
         """Return the bulk writes of everything that was decided."""

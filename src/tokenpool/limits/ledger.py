@@ -20,9 +20,12 @@ Also = Callable[[str, Sequence[Movement]], list[Statement]]
 
 
 def transaction(
-    organization_id: str, operations: list[Operation], *, also: Also | None = None
+    organization_id: str, operations: list[Operation], *, also: Also | None = None, from_percent: int = 0
 ) -> Transaction[list[Answer]]:
-    """Decide *operations* in order and write their effects; *also* adds writes for the limits that moved."""
+    """Decide *operations* in order and write their effects.
+
+    *also* adds writes for the limits that moved and of which at least *from_percent* is spent.
+    """
     hold_ids = sorted({operation.hold_id for operation in operations})
     gate, holds = yield [tables.lock_gate(organization_id), tables.read_holds(organization_id, hold_ids)]
     version, windows = gate[0] if gate else (0, Window.MONTH)
@@ -39,7 +42,7 @@ def transaction(
         batch.free_used = dict(rows)
     answers = [batch.perform(operation) for operation in operations]
     writes = batch.writes()
-    movements = batch.movements() if also else []
+    movements = batch.movements(from_percent) if also else []
     if also and movements:
         writes += also(organization_id, movements)
     if writes:
