@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.metering import stream
+from tokenpool.metering import events
 from tokenpool.metering.stream import StreamMeter
 
 START = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 1}
@@ -108,7 +108,7 @@ def test_hostile_nesting_is_garbage() -> None:
 
 def test_an_endless_line_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the rest of it after the limit; the next event is read as ever."""
-    monkeypatch.setattr(stream, "MOST_BUFFERED", 1_000)
+    monkeypatch.setattr(events, "MOST_BUFFERED", 1_000)
     meter = StreamMeter()
     for _ in range(50):
         meter.feed(b"data: " + b"x" * 94)
@@ -121,7 +121,7 @@ def test_an_endless_line_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch
 
 def test_an_event_of_endless_lines_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit holds for the lines of one event together."""
-    monkeypatch.setattr(stream, "MOST_BUFFERED", 1_000)
+    monkeypatch.setattr(events, "MOST_BUFFERED", 1_000)
     meter = StreamMeter()
     for _ in range(50):
         meter.feed(b"data:" + b"x" * 99 + b"\n")
