@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from typer import Typer
 import tokenpool
 from tokenpool.audit.actions import Action
 from tokenpool.cli.main import app
-from tokenpool.config.environment import Environment
+from tokenpool.config.environment import NAMES
+from tokenpool.config.upstreams import KEYS
 from tokenpool.gateway.parameters import PARAMETERS, Class
 from tokenpool.organizations.roles import RIGHTS_OF_KEY, RIGHTS_OF_ROLE, Right
 
@@ -29,10 +29,17 @@ def test_the_version_is_the_changelogs() -> None:
     assert {PROJECT["version"]} == {newest[1], tokenpool.__version__}
 
 
-@pytest.mark.parametrize("setting", [field.name for field in fields(Environment)])
+@pytest.mark.parametrize("setting", sorted(NAMES))
 def test_a_setting_is_documented(setting: str) -> None:
     """In docs/settings.md, by its name in the environment."""
     assert f"`TOKENPOOL_{setting.upper()}`" in (DOCS / "settings.md").read_text()
+
+
+def test_every_setting_of_a_provider_is_documented() -> None:
+    """In the table of `[upstreams.NAME]`."""
+    text = (DOCS / "settings.md").read_text()
+
+    assert [] == [key for key in sorted(KEYS) if f"| `{key}`" not in text]
 
 
 def test_every_command_is_documented() -> None:

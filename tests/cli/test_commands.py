@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tokenpool.config import environment
+from tokenpool.config.upstreams import UpstreamSettings, bind_keys
+
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
 PASSWORD = "quiet exact fast 26"
 
@@ -74,6 +77,19 @@ def test_a_settings_file_is_read_and_its_typos_are_named(tmp_path: Path) -> None
     done = tokenpool("verify", "--data", str(tmp_path))
 
     assert (2, True) == (done.returncode, "upstraem_url: there is no such setting" in done.stderr)
+
+
+def test_a_provider_whose_address_changed_without_its_key_stops_the_start(tmp_path: Path) -> None:
+    """The key was for somebody else; the message names both and the way out."""
+    environment.make_secret(tmp_path)
+    secret = (tmp_path / "secret_key").read_text()
+    bind_keys((UpstreamSettings("default", "https://api.anthropic.com", "k"),), folder=tmp_path, secret=secret)
+
+    settings = {"TOKENPOOL_UPSTREAM_URL": "https://evil.example", "TOKENPOOL_UPSTREAM_API_KEY": "k"}
+    done = tokenpool("serve", "--data", str(tmp_path), "--port", "1", **settings)
+
+    assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert "was used for https://api.anthropic.com:443 and would now go to https://evil.example:443" in done.stderr
 
 
 def test_a_weak_password_begins_nothing(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tokenpool.gateway.app import routes
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
+from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits.models import Account, Hold
 from tokenpool.organizations.directory import Directory
@@ -160,13 +161,13 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
     provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
     org = aurora()
     store = SqliteStore(database)
-    upstream = Upstream(provider.url, "the provider's own key")
+    upstream = Upstream(name="provider", url=provider.url, api_key="the provider's own key")
     parts = Parts(
         store,
         ledger_commits(store),
         Directory(store),
         load.standard(),
-        upstream,
+        Upstreams([upstream]),
         Spool(database.parent / "settlements"),
     )
     async with serving(Starlette(routes=routes(parts))) as url, aiohttp.ClientSession() as session:

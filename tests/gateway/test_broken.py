@@ -40,7 +40,7 @@ async def test_an_error_before_the_answer_bills_nothing_and_passes_unchanged(gat
 
 async def test_a_provider_that_is_away_bills_nothing(gate: Gate) -> None:
     """502 with a sentence."""
-    gate.parts.upstream._url = "http://127.0.0.1:1"
+    gate.parts.upstreams.serving(BODY["model"], "anthropic")._url = "http://127.0.0.1:1"
 
     answer = await gate.post()
 

@@ -85,8 +85,8 @@ def test_clamping_changes_max_tokens_alone() -> None:
     raw = b'{ "max_tokens" : 128000,"model":"claude-opus-5-5","messages":[{"role":"user","content":"\\u00e9"}]}'
     twin = body(metadata={"max_tokens": 10})
 
-    assert raw.replace(b"128000", b"4096") == read_call(raw).clamped_to(4096)
-    clamped = json.loads(read_call(twin).clamped_to(5))
+    assert raw.replace(b"128000", b"4096") == read_call(raw).body(4096)
+    clamped = json.loads(read_call(twin).body(5))
     assert (5, 10) == (clamped["max_tokens"], clamped["metadata"]["max_tokens"])
 
 
@@ -103,7 +103,7 @@ def test_no_spelling_of_the_body_keeps_a_larger_output_than_was_held(raw: bytes)
     call = read_call(raw)
 
     assert 128_000 == call.max_tokens
-    assert 4_096 == json.loads(call.clamped_to(4_096))["max_tokens"]
+    assert 4_096 == json.loads(call.body(4_096))["max_tokens"]
 
 
 def test_what_claude_code_sends_of_itself_passes() -> None:

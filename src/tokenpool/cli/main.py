@@ -73,9 +73,10 @@ def throw_away(folder: Path) -> None:
 def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None:
     """Serve the gateway, the console and the API from one process."""
     settings = prepare(data)
-    for name in ("upstream_url", "upstream_api_key"):
-        if not getattr(settings, name):
-            raise InvalidInput(f"Set TOKENPOOL_{name.upper()}: without it no model answers.", field=name)
+    if not settings.upstreams:
+        raise InvalidInput("Set TOKENPOOL_UPSTREAM_URL: without it no model answers.", field="upstream_url")
+    if settings.upstream_url and not settings.upstream_api_key:
+        raise InvalidInput("Set TOKENPOOL_UPSTREAM_API_KEY: without it no model answers.", field="upstream_api_key")
     with running_lock(settings.folder, fcntl.LOCK_SH):
         listen(host, port)
 
@@ -133,9 +134,7 @@ def demo(
         with running_lock(data.expanduser(), fcntl.LOCK_EX):
             throw_away(data.expanduser())
     url = f"http://127.0.0.1:{port}"
-    settings = prepare(
-        data, demo="yes", public_url=url, upstream_url=f"{url}/simulated-provider", upstream_api_key="simulated"
-    )
+    settings = prepare(data, demo="yes", public_url=url)
     from tokenpool.cli import begin  # noqa: PLC0415 - its rooms need the prepared settings
 
     access = begin.demo_organization(settings, traces=traces, quiet=as_json)

@@ -1,23 +1,25 @@
 """What the operator set: `TOKENPOOL_*` variables over `DATA/tokenpool.toml`, each checked by name.
 
 An unknown name or an unsafe value stops the start with the field and the remedy. Secrets may come
-from a file: `TOKENPOOL_SECRET_KEY_FILE` and so on.
+from a file: `TOKENPOOL_SECRET_KEY_FILE`, or `secret_key_file` in the settings file, and so on.
 """
 
 import os
 import secrets
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
+from tokenpool.config import upstreams
+from tokenpool.config.addresses import check_url
+from tokenpool.config.upstreams import UpstreamSettings, secret_from
 from tokenpool.kernel.errors import InvalidInput
 
 PREFIX = "TOKENPOOL_"
 DEFAULT_DATA = ".tokenpool"
 SECRETS = ("secret_key", "upstream_api_key", "smtp_password", "database_url")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,13 @@ class Environment:
     """Every setting, with its default. The names in the environment are these in capitals."""
 
     data: str = DEFAULT_DATA  # the folder of everything a single machine needs
+    config: str = ""  # the settings file; empty: DATA/tokenpool.toml
     database_url: str = ""  # postgresql://user:password@host/database; empty: SQLite in the data folder
     secret_key: str = ""  # empty: DATA/secret_key, made by `tokenpool init`
     public_url: str = "http://127.0.0.1:8787"  # what people and clients open
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
     upstream_api_key: str = ""
+    upstream_format: str = "anthropic"  # or openai
     smtp_host: str = ""  # empty: mail is written to DATA/mail
     smtp_port: str = "587"
     smtp_user: str = ""
@@ -38,6 +42,7 @@ class Environment:
     mail_from: str = "tokenpool@localhost"
     operator_email: str = ""  # who hears of models without a price
     demo: str = ""  # yes: the simulated provider answers and mail goes to a folder
+    upstreams: tuple[UpstreamSettings, ...] = ()  # the file's [upstreams] tables, or the one of upstream_url
 
     @property
     def folder(self) -> Path:
@@ -58,11 +63,12 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     """
     given = _from_variables(os.environ if environ is None else environ)
     folder = Path(given.get("data", DEFAULT_DATA)).expanduser()
-    merged = {**_from_file(folder / "tokenpool.toml"), **given}
+    texts, table = _from_file(_file(given, folder))
+    merged: dict[str, Any] = {**texts, **given}
     merged.setdefault("secret_key", _stored_secret(folder))
     settings = Environment(**merged)
-    for name in ("upstream_url", "public_url"):
-        check_url(name, getattr(settings, name))
+    settings = replace(settings, upstreams=_upstreams(settings, table))
+    check_url("public_url", settings.public_url)
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise InvalidInput(
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
@@ -71,25 +77,6 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     if not settings.smtp_port.isdecimal():
         raise InvalidInput("smtp_port: must be a number such as 587.", field="smtp_port")
     return settings
-
-
-def check_url(name: str, url: str) -> None:
-    """Refuse an address that is not https, except http on loopback.
-
-    Raises:
-        InvalidInput: naming *name* and the remedy.
-    """
-    if not url:
-        return
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname and not parts.username:
-        return
-    if parts.scheme == "http" and parts.hostname in LOOPBACK and not parts.username:
-        return
-    raise InvalidInput(
-        f"{name}: “{url}” is not safe; use https:// (plain http only on 127.0.0.1, localhost or ::1).",
-        field=name,
-    )
 
 
 def make_secret(folder: Path) -> None:
@@ -102,16 +89,33 @@ def make_secret(folder: Path) -> None:
             file.write(secrets.token_urlsafe(48))
 
 
+def _upstreams(settings: Environment, table: object) -> tuple[UpstreamSettings, ...]:
+    if settings.demo == "yes":
+        simulated = f"{settings.public_url}/simulated-provider"
+        return (
+            UpstreamSettings("simulated", simulated, "simulated", models=("claude-*",)),
+            UpstreamSettings("simulated-openai", f"{simulated}/v1", "simulated", speaks="openai", drains=True),
+        )
+    if table is not None and settings.upstream_url:
+        raise InvalidInput(
+            "upstream_url: the settings file has [upstreams] already; move this one into them.", field="upstream_url"
+        )
+    if table is not None:
+        return upstreams.read(table)
+    if not settings.upstream_url:
+        return ()
+    return (upstreams.single(settings.upstream_url, settings.upstream_api_key, settings.upstream_format),)
+
+
 def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    known = {field.name for field in fields(Environment)}
     found: dict[str, str] = {}
     for variable, value in environ.items():
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name.endswith("_file") and name.removesuffix("_file") in SECRETS:
-            found[name.removesuffix("_file")] = _secret_from(variable, value)
-        elif name in known:
+            found[name.removesuffix("_file")] = secret_from(variable, value)
+        elif name in NAMES:
             found[name] = value
         else:
             raise InvalidInput(
@@ -121,30 +125,42 @@ def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def _file(given: Mapping[str, str], folder: Path) -> Path:
+    """Return the settings file, which must exist when it was named."""
+    if "config" not in given:
+        return folder / "tokenpool.toml"
+    path = Path(given["config"]).expanduser()
+    if not path.is_file():
+        raise InvalidInput(f"TOKENPOOL_CONFIG: there is no file {path}.", field="config")
+    return path
+
+
+def _from_file(path: Path) -> tuple[dict[str, str], object]:
+    """Return the settings that are texts, and the table of upstreams or None."""
     if not path.exists():
-        return {}
+        return {}, None
     try:
-        table = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        table: dict[str, Any] = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: {error}", field=str(path)) from error
-    known = {field.name for field in fields(Environment)} - {"data"}
-    for name in table:
-        if name not in known:
+    found: dict[str, str] = {}
+    upstream_table = table.pop("upstreams", None)
+    for name, value in table.items():
+        if name.endswith("_file") and name.removesuffix("_file") in SECRETS:
+            found[name.removesuffix("_file")] = secret_from(name, str(value))
+        elif name in NAMES - {"data", "config"}:
+            found[name] = str(value)
+        else:
             raise InvalidInput(
                 f"{path}: {name}: there is no such setting; the settings are listed in docs/settings.md.",
                 field=name,
             )
-    return {name: str(value) for name, value in table.items()}
-
-
-def _secret_from(variable: str, path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise InvalidInput(f"{variable}: {path} cannot be read ({error.strerror}).", field=variable) from error
+    return found, upstream_table
 
 
 def _stored_secret(folder: Path) -> str:
     path = folder / "secret_key"
     return path.read_text().strip() if path.exists() else ""
+
+
+NAMES = {field.name for field in fields(Environment)} - {"upstreams"}

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tokenpool.config import database, environment
+from tokenpool.config import addresses, database, environment
 from tokenpool.pricing import load
 
 ENVIRONMENT = environment.read()
@@ -13,7 +13,7 @@ load.standard()  # a mistake in a price file stops the start with its line
 
 DEBUG = False
 SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_urlsafe(48)  # a start without a data folder signs for itself
-ALLOWED_HOSTS = [urlsplit(ENVIRONMENT.public_url).hostname or "", *environment.LOOPBACK, "[::1]"]  # mail carries links
+ALLOWED_HOSTS = [urlsplit(ENVIRONMENT.public_url).hostname or "", *addresses.LOOPBACK, "[::1]"]  # mail carries links
 PUBLIC_URL = ENVIRONMENT.public_url
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.public_url]
 DEMO = ENVIRONMENT.demo == "yes"

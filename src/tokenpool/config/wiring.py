@@ -1,4 +1,4 @@
-"""Which parts meet: one store, one queue of commits, one directory, one price book, one upstream.
+"""Which parts meet: one store, one queue of commits, one directory, one price book, the providers.
 
 The ledger's transaction is composed here with the notices' writes, so limits and notifications
 commit together without importing each other.
@@ -8,16 +8,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 
 from asgiref.sync import sync_to_async
 
 from tokenpool.config.database import open_store
 from tokenpool.config.environment import Environment
+from tokenpool.config.upstreams import bind_keys
 from tokenpool.gateway import journal
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
+from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.invoicing import close
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
@@ -55,14 +58,19 @@ async def ledger_of(environment: Environment) -> AsyncIterator[GroupCommit]:
 
 
 def gateway_parts(environment: Environment) -> Parts:
-    """Build what the gateway works with from the operator's settings."""
+    """Build what the gateway works with from the operator's settings.
+
+    Raises:
+        InvalidInput: a provider's address has changed and its key has not.
+    """
+    bind_keys(environment.upstreams, folder=environment.folder, secret=environment.secret_key)
     store = open_store(environment)
     return Parts(
         store=store,
         commits=ledger_commits(store),
         directory=Directory(store),
         book=load.standard(),
-        upstream=Upstream(environment.upstream_url, environment.upstream_api_key),
+        upstreams=Upstreams([Upstream(**asdict(one)) for one in environment.upstreams]),
         spool=Spool(environment.folder / "settlements"),
     )
 

@@ -1,4 +1,4 @@
-"""Answers that are not the provider's: the error envelope, with the request's id, for every client."""
+"""Answers that are not the provider's: errors in the envelope of the format spoken, with the request's id."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable
 
@@ -36,7 +37,7 @@ def envelope(
     )
 
 
-def from_error(error: TokenpoolError, request_id: str) -> Response:
+def from_error(error: TokenpoolError, request_id: str, written: Envelope = envelope) -> Response:
     """Return the answer to one of our own errors; what cannot succeed says so to the SDKs' retry logic."""
     headers = {"x-should-retry": "false"}
     if isinstance(error, Unavailable):
@@ -44,10 +45,10 @@ def from_error(error: TokenpoolError, request_id: str) -> Response:
     elif not isinstance(error, NotAuthenticated) and error.status >= 500:  # noqa: PLR2004
         headers = {}
     details = {"field": error.field} if error.field else None
-    return envelope(error.status, error.kind, error.message, request_id=request_id, details=details, headers=headers)
+    return written(error.status, error.kind, error.message, request_id=request_id, details=details, headers=headers)
 
 
-def answering(endpoint: Endpoint) -> Endpoint:
+def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
     """Wrap *endpoint* so that every error becomes an envelope and nothing unexpected tears the process."""
 
     async def wrapped(request: Request) -> Response:
@@ -55,10 +56,10 @@ def answering(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except TokenpoolError as error:
-            return from_error(error, request.state.request_id)
+            return from_error(error, request.state.request_id, written)
         except Exception:
             logger.exception("%s failed", request.state.request_id)
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
-            return envelope(500, "api_error", sentence, request_id=request.state.request_id)
+            return written(500, "api_error", sentence, request_id=request.state.request_id)
 
     return wrapped

@@ -3,20 +3,23 @@
 import shutil
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenpool.gateway import forward, holds, messages
+from tokenpool.gateway import free, holds
 from tokenpool.gateway.answers import Endpoint, answering
-from tokenpool.gateway.authenticate import authenticate, entitle
+from tokenpool.gateway.anthropic import MESSAGES
+from tokenpool.gateway.formats import Format
+from tokenpool.gateway.messages import serve
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.upstream import inbound
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Statement, Transaction
 
 LEAST_FREE_BYTES = 2**29
+FORMATS: tuple[Format[Any], ...] = (MESSAGES,)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:
@@ -25,12 +28,20 @@ def routes(parts: Parts) -> list[BaseRoute]:
     def served(endpoint: Callable[[Parts, Request], Awaitable[Response]]) -> Endpoint:
         return answering(partial(endpoint, parts))
 
-    passing = served(pass_through)
+    def spoken(endpoint: Callable[[Format[Any], Parts, Request], Awaitable[Response]], form: Format[Any]) -> Endpoint:
+        return answering(partial(endpoint, form, parts), form.envelope)
+
+    def either(endpoint: Callable[[Format[Any], Parts, Request], Awaitable[Response]]) -> Endpoint:
+        async def chosen(request: Request) -> Response:
+            return await spoken(endpoint, free.format_of(request.headers, parts))(request)
+
+        return chosen
+
     return [
-        Route("/v1/messages", served(messages.create_message), methods=["POST"]),
-        Route("/v1/messages/count_tokens", passing, methods=["POST"]),
-        Route("/v1/models", passing, methods=["GET"]),
-        Route("/v1/models/{model:path}", passing, methods=["GET"]),
+        *(Route(form.path, spoken(serve, form), methods=["POST"]) for form in FORMATS),
+        Route("/v1/messages/count_tokens", spoken(free.count_tokens, MESSAGES), methods=["POST"]),
+        Route("/v1/models", either(free.list_models), methods=["GET"]),
+        Route("/v1/models/{model:path}", either(free.show_model), methods=["GET"]),
         Route("/v1/tokenpool/holds", served(holds.create), methods=["POST"]),
         Route("/v1/tokenpool/holds/{hold_id}", served(holds.of_one(holds.show)), methods=["GET"]),
         *(
@@ -40,20 +51,6 @@ def routes(parts: Parts) -> list[BaseRoute]:
         Route("/healthz", healthy, methods=["GET"]),
         Route("/readyz", served(ready), methods=["GET"]),
     ]
-
-
-async def pass_through(parts: Parts, request: Request) -> Response:
-    """Serve what costs nothing: authenticated, never held, never refused for spend."""
-    entitle(await authenticate(request.headers, parts.directory))
-    body = await messages.read_body(request) if request.method == "POST" else None
-    query = f"?{request.url.query}" if request.url.query else ""
-    answer = await parts.upstream.send(
-        request.method, request.url.path + query, headers=request.headers, body=body, stream=False
-    )
-    if answer.status != forward.OK:
-        return await forward.relay_error(answer, None, request.state.request_id)
-    headers = {**inbound(answer.headers.items()), "request-id": request.state.request_id}
-    return Response(await answer.read(), answer.status, headers)
 
 
 async def healthy(_: Request) -> Response:

@@ -75,8 +75,15 @@ class Call:
             web_searches=self.web_searches,
         )
 
-    def clamped_to(self, max_tokens: int) -> bytes:
-        """Return the body with `max_tokens` lowered and every other byte as it was."""
+    def body(self, max_output: int | None) -> bytes:
+        """Return the bytes as they came, or with `max_tokens` lowered and every other byte as it was."""
+        return self.raw if max_output is None else self._clamped_to(max_output)
+
+    def told(self, max_output: int) -> int:
+        """Return what a client would write into `max_tokens`."""
+        return max_output
+
+    def _clamped_to(self, max_tokens: int) -> bytes:
         body, count = _MAX_TOKENS.subn(lambda found: found.group(1) + str(max_tokens).encode(), self.raw)
         if count == 1 and json.loads(body)["max_tokens"] == max_tokens:
             return body

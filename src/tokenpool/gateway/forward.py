@@ -2,33 +2,46 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
 from tokenpool.gateway.upstream import UpstreamAway, inbound
 from tokenpool.kernel.errors import InvalidInput
-from tokenpool.metering.extract import usage_from_message
-from tokenpool.metering.stream import StreamMeter
+from tokenpool.metering.events import Meter
+from tokenpool.metering.extract import Reported
 
 OK = 200
+ACCOUNT = re.compile(rb"\b((?:org|proj)[-_])[A-Za-z0-9]{16,}")  # of the operator, in the words of an error
 
 
 class Relay(Response):
     """A streamed answer on its way through."""
 
     def __init__(
-        self, answer: aiohttp.ClientResponse, attempt: Attempt, journal: Journal, headers: Mapping[str, str]
+        self,
+        answer: aiohttp.ClientResponse,
+        attempt: Attempt,
+        journal: Journal,
+        headers: Mapping[str, str],
+        *,
+        meter: Meter,
+        outward: Outward | None,
+        drains: bool,
     ) -> None:
+        """*drains*: when the client leaves, read on and settle exactly, instead of closing the provider."""
         self._answer, self._attempt, self._journal = answer, attempt, journal
-        self._settling = False
-        self._meter = StreamMeter()
+        self._settling = self._left = False
+        self._meter, self._outward, self._drains = meter, outward, drains
         self.status_code = answer.status
         self.background: BackgroundTask | None = None
         self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
@@ -41,12 +54,22 @@ class Relay(Response):
             await asyncio.wait({pump, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             leaving.cancel()
-            if not pump.done():
-                pump.cancel()
-                self._attempt.parts.background(self._settle("client_gone"))
-            self._answer.close()  # nobody pays for text that nobody reads
-        with suppress(asyncio.CancelledError):
+            self._left = not pump.done()
+            if self._left and (self._drains or self._meter.is_complete):
+                self._attempt.parts.background(self._read_on(pump))
+            else:
+                if self._left:
+                    pump.cancel()
+                    self._attempt.parts.background(self._settle("client_gone"))
+                self._answer.close()  # nobody pays for text that nobody reads
+        if not self._left:
             await pump
+
+    async def _read_on(self, pump: asyncio.Task[None]) -> None:
+        """Let the provider finish without the client: what it bills then is what is billed."""
+        with suppress(UpstreamAway):
+            await pump
+        self._answer.close()
 
     async def _pump(self, send: Send) -> None:
         """Pass chunks on as they come; keep the one with the end back until the settlement is durable."""
@@ -58,16 +81,18 @@ class Relay(Response):
                 self._journal.follow(self._meter)
                 if self._meter.finished:
                     await asyncio.shield(self._attempt.parts.background(self._settle(why)))
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await self._pass_on(send, self._outward.feed(chunk) if self._outward else chunk)
         except (aiohttp.ClientError, TimeoutError, OSError):
             why = "upstream_lost"
         if not self._meter.finished:
-            if self._meter.error is not None:
-                why = "upstream_error"
             await asyncio.shield(self._attempt.parts.background(self._settle(why)))
         if why == "upstream_lost":
             raise UpstreamAway("The provider's stream broke off.")  # an unfinished body, so that clients notice
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._pass_on(send, self._outward.end() if self._outward else b"", more=False)
+
+    async def _pass_on(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if (body or not more) and not self._left:
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _settle(self, why: str) -> None:
         """Bill what the table says for how this stream ended."""
@@ -76,28 +101,33 @@ class Relay(Response):
         self._settling = True
         meter, attempt = self._meter, self._attempt
         reported = meter.reported()
+        why = "upstream_error" if meter.error is not None and why == "no_usage" else why
         if reported is not None and (meter.finished or why == "no_usage"):
-            await attempt.settle(reported)
+            await attempt.settle(reported, "client_gone" if self._left else "")
         elif reported is not None:
             await attempt.settle(reported, why)  # the final usage was told before the stream broke: exact
         elif not meter.started and meter.error is not None:
             await attempt.void("upstream_error")
         else:
-            await attempt.settle_estimate(
-                meter.start_input, meter.output_bytes, "hostile_usage" if meter.hostile else why
-            )
+            start = meter.start_input if meter.input_is_told or why != "no_usage" else None
+            await attempt.settle_estimate(start, meter.output_bytes, "hostile_usage" if meter.hostile else why)
 
 
-async def relay_whole(answer: aiohttp.ClientResponse, attempt: Attempt, headers: Mapping[str, str]) -> Response:
+async def relay_whole(
+    answer: aiohttp.ClientResponse,
+    attempt: Attempt,
+    headers: Mapping[str, str],
+    usage: Callable[[Mapping[str, Any]], Reported | None],
+) -> Response:
     """Return a non-streamed answer after its settlement; runs to its end even if the client leaves."""
     try:
-        body = await answer.read()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        body = await read(answer)
+    except UpstreamAway as error:
         await attempt.settle_estimate(None, 0, "upstream_lost")
         raise UpstreamAway("The provider's answer broke off; it was billed as an estimate.") from error
     try:
         message = json.loads(body)
-        reported = usage_from_message(message) if isinstance(message, dict) else None
+        reported = usage(message) if isinstance(message, dict) else None
     except (InvalidInput, ValueError, RecursionError):  # nonsense from the provider is settled like no usage
         reported = None
     if reported is None:
@@ -107,15 +137,24 @@ async def relay_whole(answer: aiohttp.ClientResponse, attempt: Attempt, headers:
     return Response(body, answer.status, dict(headers))
 
 
-async def relay_error(answer: aiohttp.ClientResponse, attempt: Attempt | None, request_id: str) -> Response:
+async def relay_error(answer: aiohttp.ClientResponse, attempt: Attempt | None, named: Mapping[str, str]) -> Response:
     """Return the provider's error as it is (clients match its words); a hold ends without cost."""
     if attempt is not None:
         await attempt.void(f"upstream answered {answer.status}")
+    body = await read(answer)
+    return Response(ACCOUNT.sub(rb"\1...", body), answer.status, {**inbound(answer.headers.items()), **named})
+
+
+async def read(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        UpstreamAway: it broke off.
+    """
     try:
-        body = await answer.read()
+        return await answer.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise UpstreamAway("The provider's answer broke off. Nothing was billed.") from error
-    return Response(body, answer.status, {**inbound(answer.headers.items()), "request-id": request_id})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -17,9 +17,9 @@ from tokenpool.kernel.group_commit import Row
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import holds
 from tokenpool.limits.operations import LEASE_SECONDS, Extend, Lose, Settle, Trim
+from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported, estimate
 from tokenpool.metering.rate import rate_reported
-from tokenpool.metering.stream import StreamMeter
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound
 from tokenpool.pricing.cost import rate
@@ -53,7 +53,7 @@ class Journal:
         self._written_bytes = -EVERY_BYTES
         self._written_at = 0.0
 
-    def follow(self, meter: StreamMeter) -> None:
+    def follow(self, meter: Meter) -> None:
         """Write evidence when the stream has begun, and then whenever two seconds or 16 KiB have passed."""
         if not meter.started:
             return
@@ -66,7 +66,7 @@ class Journal:
         ):
             return
         self._written_bytes, self._written_at = meter.output_bytes, now
-        amount = self._trimmed(meter.start_input) if first else None
+        amount = self._trimmed(meter.start_input) if first and meter.input_is_told else None
         trim = Trim(self._hold_id, evidence_of(meter, self._shape), amount)
         self._parts.background(self._parts.commits.submit(self._organization_id, trim))
 
@@ -80,7 +80,7 @@ class Journal:
         return cost.total + tools + self._bound.amount() - self._bound.fixed_nano
 
 
-def evidence_of(meter: StreamMeter | None, shape: dict[str, Any]) -> str:
+def evidence_of(meter: Meter | None, shape: dict[str, Any]) -> str:
     """Return the evidence as stored: JSON of the input at `message_start`, output bytes, and the shape."""
     start = asdict(meter.start_input) if meter and meter.start_input else None
     output_bytes = meter.output_bytes if meter else 0

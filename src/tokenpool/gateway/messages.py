@@ -1,6 +1,8 @@
 """The spine: a request is authenticated, bounded, held, forwarded, and settled before its end is seen."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,11 +10,12 @@ from starlette.responses import Response
 from tokenpool.gateway import forward, refusals, unpriced
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
-from tokenpool.gateway.call import Call, read_call
+from tokenpool.gateway.formats import Call, Format
 from tokenpool.gateway.journal import Journal, evidence_of
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import UpstreamAway, inbound
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
+from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable
 from tokenpool.limits.operations import Attribution, Authorize, Held, Refusal, Stale
@@ -32,24 +35,26 @@ class TooLarge(TokenpoolError):
     kind = "request_too_large"
 
 
-async def create_message(parts: Parts, request: Request) -> Response:
-    """Serve `POST /v1/messages`: the walk of a request, from top to bottom."""
-    request_id: str = request.state.request_id
+async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
+    """Serve a call of any format: the walk of a request, from top to bottom."""
     facts = await authenticate(request.headers, parts.directory)
     entitle(facts)
-    call = read_call(await read_body(request))
+    call = form.read(await read_body(request))
+    upstream = parts.upstreams.serving(call.model, form.speaks)
     with unpriced.told(parts, facts.organization_id, call.model):
         price = parts.book.price(call.model, clock.now().date())
+        check_prices(upstream, price)
     shape = call.shape(price)
     bound = largest_cost(shape, price)
     answer, facts = await hold(parts, request, facts, call=call, price=price, shape=shape, bound=bound)
     if isinstance(answer, Refusal):
-        return await refusals.over_limit(answer, facts, parts.directory, request_id)
+        fits = replace(answer, affordable_output=call.told(answer.affordable_output))
+        return await refusals.over_limit(fits, facts, parts.directory, request.state.request_id, form.envelope)
     attempt = Attempt(
         parts, facts.organization_id, answer.hold_id, price, _estimate_facts(shape, price, answer.max_output)
     )
     parts.running[answer.hold_id] = facts.organization_id
-    dispatched = parts.background(_dispatch(request, call, attempt, answer=answer, bound=bound))
+    dispatched = parts.background(_dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=bound))
     return await asyncio.shield(dispatched)
 
 
@@ -83,30 +88,36 @@ async def hold(
     raise Unavailable("The organization's settings are changing; try again.")
 
 
-async def _dispatch(request: Request, call: Call, attempt: Attempt, *, answer: Held, bound: Bound) -> Response:
+async def _dispatch(
+    request: Request, form: Format[Any], call: Call, upstream: Upstream, *, attempt: Attempt, answer: Held, bound: Bound
+) -> Response:
     """Send the held call and prepare its answer; from here on the hold ends whatever happens."""
-    body = call.clamped_to(answer.max_output) if answer.clamped else call.raw
-    query = f"?{request.url.query}" if request.url.query else ""
-    path = request.url.path + query
+    body, named = call.body(answer.max_output if answer.clamped else None), form.named(request.state.request_id)
     try:
-        upstream = attempt.parts.upstream
-        reply = await upstream.send("POST", path, headers=request.headers, body=body, stream=call.stream)
+        reply = await upstream.send(
+            "POST", form.path, query=query_of(request), headers=request.headers, body=body, stream=call.stream
+        )
     except UpstreamAway as error:
         await attempt.void("provider away")
-        return from_error(error, request.state.request_id)
+        return from_error(error, request.state.request_id, form.envelope)
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, attempt, request.state.request_id)
-    headers = {**inbound(reply.headers.items()), **refusals.under_limit(answer.fullest)}
-    headers["request-id"] = request.state.request_id
+        return await forward.relay_error(reply, attempt, named)
+    headers = {**inbound(reply.headers.items()), **refusals.under_limit(answer.fullest), **named}
     if answer.clamped:
-        headers["x-tokenpool-max-tokens"] = str(answer.max_output)
+        headers["x-tokenpool-max-tokens"] = str(call.told(answer.max_output))
     if not call.stream:
-        return await forward.relay_whole(reply, attempt, headers)
+        return await forward.relay_whole(reply, attempt, headers, form.usage)
     held = Bound(bound.fixed_nano, bound.output_price_nano_per_mtok, answer.max_output)
     journal = Journal(
         attempt.parts, attempt.organization_id, attempt.hold_id, price=attempt.price, bound=held, shape=attempt.shape
     )
-    return forward.Relay(reply, attempt, journal, headers)
+    meter, outward = form.meter(call, attempt.price), form.outward(call) if form.outward else None
+    return forward.Relay(reply, attempt, journal, headers, meter=meter, outward=outward, drains=upstream.drains)
+
+
+def query_of(request: Request) -> str:
+    """Return what the client wrote behind the question mark; nothing else of its address goes anywhere."""
+    return str(request.scope["query_string"], "latin-1")
 
 
 async def read_body(request: Request) -> bytes:

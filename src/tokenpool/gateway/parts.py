@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokenpool.gateway.spool import Spool
-from tokenpool.gateway.upstream import Upstream
+from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.organizations.directory import Directory
 from tokenpool.pricing.book import PriceBook
@@ -19,13 +19,13 @@ CLOSE_SECONDS = 20
 
 @dataclass
 class Parts:
-    """One process's store, queue of commits, directory, price book and provider."""
+    """One process's store, queue of commits, directory, price book and providers."""
 
     store: Store
     commits: GroupCommit
     directory: Directory
     book: PriceBook
-    upstream: Upstream
+    upstreams: Upstreams
     spool: Spool
     running: dict[str, str] = field(default_factory=dict)  # hold id -> organization, of attempts under way
     unpriced: dict[str, set[str]] = field(default_factory=dict)  # organization -> models told to have no price
@@ -39,11 +39,11 @@ class Parts:
         return task
 
     async def close(self) -> None:
-        """Finish what is under way, then let go of the provider."""
+        """Finish what is under way, then let go of the providers."""
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=CLOSE_SECONDS)  # what takes longer is resolved from its evidence
         await self.commits.settle_down()
-        await self.upstream.close()
+        await self.upstreams.close()
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)

@@ -8,6 +8,7 @@ from datetime import datetime
 from starlette.responses import Response
 
 from tokenpool.gateway.answers import envelope
+from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import clock
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Window
@@ -20,7 +21,9 @@ WARN_PERCENT = (95, 75)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
-async def over_limit(refusal: Refusal, facts: KeyFacts, directory: Directory, request_id: str) -> Response:
+async def over_limit(
+    refusal: Refusal, facts: KeyFacts, directory: Directory, request_id: str, written: Envelope = envelope
+) -> Response:
     """Return the refusal of a request that does not fit a limit (429, or 402 by the organization's setting)."""
     limit = refusal.limit
     level, _, named = limit.scope.partition(":")
@@ -51,7 +54,7 @@ async def over_limit(refusal: Refusal, facts: KeyFacts, directory: Directory, re
     if level == "group" and limit.basis == "pool":
         headers[PREFIX + "overage-scope"] = "group_pool"
     sentence = _sentence(refusal, facts, group)
-    return envelope(
+    return written(
         facts.refusal_status, "billing_error", sentence, request_id=request_id, details=details, headers=headers
     )
 

@@ -5,9 +5,12 @@ environment (proxies, netrc) is consulted.
 """
 
 import io
+import socket
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from starlette.datastructures import Headers
 
 from tokenpool.kernel.errors import TokenpoolError
@@ -16,20 +19,20 @@ CONNECT_SECONDS = 5
 STREAM_IDLE_SECONDS = 90
 ANSWER_SECONDS = 900
 LARGE_BODY_BYTES = 2**20  # sent in pieces, so that the loop goes on
-OUTBOUND = (
-    "anthropic-version",
-    "anthropic-beta",
-    "content-type",
-    "accept",
-    "user-agent",
-    "x-client-request-id",
-    "traceparent",
-)
+REDIRECTS = (300, 301, 302, 303, 304, 305, 307, 308)
+_ALWAYS = ("content-type", "accept", "user-agent", "x-client-request-id", "traceparent")
+OUTBOUND = {
+    "anthropic": ("anthropic-version", "anthropic-beta", *_ALWAYS),
+    "openai": ("openai-beta", *_ALWAYS),
+}
+KEY_IN = {"anthropic": ("x-api-key", "{}"), "openai": ("authorization", "Bearer {}")}
 _HIDDEN_INBOUND = (
     "connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade",
-    "content-length", "content-encoding", "set-cookie", "server", "date", "request-id", "alt-svc", "via",
-    "anthropic-organization-id", "anthropic-workspace-id",
+    "content-length", "content-encoding", "set-cookie", "server", "date", "alt-svc", "via", "location",
+    "request-id", "x-request-id", "anthropic-organization-id", "anthropic-workspace-id",
+    "openai-organization", "openai-project",
 )  # fmt: skip
+_QUOTAS = ("anthropic-ratelimit-", "x-ratelimit-")
 
 
 class UpstreamAway(TokenpoolError):
@@ -40,40 +43,58 @@ class UpstreamAway(TokenpoolError):
 
 
 class Upstream:
-    """The provider, through one pool of connections that belongs to the event loop."""
+    """One provider, through a pool of connections of its own that belongs to the event loop."""
 
-    def __init__(self, url: str, api_key: str) -> None:
-        """Speak to *url* with *api_key*; both come from the operator's settings alone."""
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        api_key: str,
+        speaks: str = "anthropic",
+        models: tuple[str, ...] = ("*",),
+        drains: bool = False,
+        prices: str = "",
+        internal: bool = False,
+    ) -> None:
+        """Speak to *url* with *api_key*; all of it comes from the operator's settings alone."""
+        self.name, self.speaks, self.models, self.drains, self.prices = name, speaks, models, drains, prices
         self._url = url.rstrip("/")
         self._api_key = api_key
+        self._internal = internal
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
-        self, method: str, path: str, *, headers: Headers, body: bytes | None, stream: bool
+        self, method: str, path: str, *, query: str = "", headers: Headers, body: bytes | None, stream: bool
     ) -> aiohttp.ClientResponse:
-        """Send a request and return the answer once its headers are here; the caller reads or closes it.
+        """Send a request to *path* and return the answer once its headers are here; the caller reads or closes it.
+
+        *path* is this side's word, never the client's: `/v1/…`, whose version is part of an OpenAI base address.
 
         Raises:
-            UpstreamAway: no connection, or it broke before the headers.
+            UpstreamAway: no connection, it broke before the headers, or the answer is a redirect.
         """
-        if not self._url:
-            raise UpstreamAway("No provider is configured; the operator sets TOKENPOOL_UPSTREAM_URL.")
         data = io.BytesIO(body) if body and len(body) > LARGE_BODY_BYTES else body
         idle = STREAM_IDLE_SECONDS if stream else ANSWER_SECONDS
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
+        address = self._url + (path.removeprefix("/v1") if self.speaks == "openai" else path)
         try:
-            return await self._pool().request(
+            answer = await self._pool().request(
                 method,
-                self._url + path,
+                f"{address}?{query}" if query else address,
                 headers=self._outbound(headers),
                 data=data,
                 timeout=timeout,
                 allow_redirects=False,
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise UpstreamAway(
                 f"The provider cannot be reached ({type(error).__name__}). Nothing was billed."
             ) from error
+        if answer.status in REDIRECTS:
+            answer.close()
+            raise UpstreamAway(f"The provider answered with a redirect ({answer.status}), and none is followed.")
+        return answer
 
     async def close(self) -> None:
         """Close every connection."""
@@ -82,8 +103,9 @@ class Upstream:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
+            resolver = _Resolver(internal=self._internal)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, resolver=resolver),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("user-agent", "accept-encoding"),
                 read_bufsize=2**18,
@@ -91,11 +113,45 @@ class Upstream:
         return self._session
 
     def _outbound(self, headers: Headers) -> dict[str, str]:
-        found = {name: ", ".join(headers.getlist(name)) for name in OUTBOUND if name in headers}
-        found.setdefault("anthropic-version", "2023-06-01")
+        found = {name: ", ".join(headers.getlist(name)) for name in OUTBOUND[self.speaks] if name in headers}
         found["accept-encoding"] = "identity"
-        found["x-api-key"] = self._api_key
+        if self.speaks == "anthropic":
+            found.setdefault("anthropic-version", "2023-06-01")
+        if self._api_key:
+            name, value = KEY_IN[self.speaks]
+            found[name] = value.format(self._api_key)
         return found
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Names lead to public addresses; to private ones only where the operator said so, to metadata services never.
+
+    What is looked at here is what is connected to, so a name that changes its mind gains nothing.
+    """
+
+    def __init__(self, *, internal: bool) -> None:
+        super().__init__()
+        self._internal = internal
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of *host* that may be connected to.
+
+        Raises:
+            OSError: it has none.
+        """
+        found = [one for one in await super().resolve(host, port, family) if self._allows(host, one["host"])]
+        if not found:
+            raise OSError(f"{host} has no address that may be connected to")
+        return found
+
+    def _allows(self, host: str, address: str) -> bool:
+        found = ip_address(address)
+        found = getattr(found, "ipv4_mapped", None) or found
+        if found.is_loopback and host == "localhost":
+            return True
+        return found.is_global or (self._internal and not found.is_link_local)
 
 
 def inbound(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -103,5 +159,5 @@ def inbound(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {
         name.lower(): value
         for name, value in pairs
-        if name.lower() not in _HIDDEN_INBOUND and not name.lower().startswith("anthropic-ratelimit-")
+        if name.lower() not in _HIDDEN_INBOUND and not name.lower().startswith(_QUOTAS)
     }

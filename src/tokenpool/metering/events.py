@@ -20,6 +20,7 @@ MOST_BUFFERED = 16 * 2**20  # a longer line or event is counted as output and dr
 class Meter(ABC):
     """Follows one stream of any format; what the events mean is the format's own matter."""
 
+    end_mark = b""  # a data line that is no JSON and ends the stream
     input_is_told = True  # `start_input` is the provider's figure; else it is this side's estimate
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Meter(ABC):
         self.error: dict[str, Any] | None = None
         self.hostile = ""  # why the usage could not be believed, if so
         self.is_final = False  # the usage covers everything that has come so far
+        self.is_complete = False  # nothing more will be generated; the usage may be yet to come
         self._rest = bytearray()  # the line that has not ended yet; grows in place
         self._dropping = False  # that line is too long: the rest of it is only counted
         self._data = bytearray()  # an event's data lines so far, when the first is not JSON by itself
@@ -100,6 +102,9 @@ class Meter(ABC):
 
     def _take(self, data: bytes) -> None:
         """Act on a data line that is JSON by itself; else keep it until its event ends."""
+        if self.end_mark and data.strip().startswith(self.end_mark):
+            self.finished = True
+            return
         event = None if self._data else parsed(data)
         if event is not None:
             if isinstance(event, dict):

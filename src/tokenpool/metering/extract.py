@@ -28,6 +28,7 @@ class Reported:
     us_only: bool = False
     fast: bool = False
     batch: bool = False
+    flags: str = ""  # what a person should look at, space-separated
 
 
 def usage_from_message(body: Mapping[str, Any]) -> Reported | None:
