@@ -26,6 +26,8 @@ from tokenpool.limits.models import Account, Hold
 from tokenpool.organizations.directory import Directory
 from tokenpool.pricing import load
 
+from . import openai_provider
+
 MODEL = "claude-opus-5-5"  # 4 in, 20 out, 5 write, 0.20 read dollars per million: 4,000 and 20,000 nano a token
 USAGE = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 7}
 COST = 1_088_000
@@ -175,6 +177,17 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
     await parts.close()
     await runner.cleanup()
     await store.close()
+
+
+@pytest.fixture
+def bilingual(gate: Gate) -> Gate:
+    """Return a gateway whose provider speaks both formats, each at a base address of its own."""
+    key = "the provider's own key"
+    openai = Upstream(name="openai", url=f"{gate.provider.url}/v1", api_key=key, speaks="openai")
+    gate.parts.upstreams = Upstreams([gate.parts.upstreams.serving(MODEL, "anthropic"), openai])
+    gate.parts.book = openai_provider.Books(gate.parts.book, openai_provider.BOOK)
+    openai_provider.obeying(gate.provider)
+    return gate
 
 
 def _provider_app(provider: Provider) -> web.Application:

@@ -14,12 +14,13 @@ from tokenpool.gateway.answers import Endpoint, answering
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.formats import Format
 from tokenpool.gateway.messages import serve
+from tokenpool.gateway.openai.formats import CHAT, EMBEDDINGS, RESPONSES
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Statement, Transaction
 
 LEAST_FREE_BYTES = 2**29
-FORMATS: tuple[Format[Any], ...] = (MESSAGES,)
+FORMATS: tuple[Format[Any], ...] = (MESSAGES, CHAT, RESPONSES, EMBEDDINGS)
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

@@ -109,7 +109,7 @@ class Relay(Response):
         elif not meter.started and meter.error is not None:
             await attempt.void("upstream_error")
         else:
-            start = meter.start_input if meter.input_is_told or why != "no_usage" else None
+            start = meter.start_input if meter.input_is_told or not meter.finished else None
             await attempt.settle_estimate(start, meter.output_bytes, "hostile_usage" if meter.hostile else why)
 
 

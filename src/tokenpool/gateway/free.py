@@ -18,17 +18,24 @@ from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.body import parse_body
 from tokenpool.gateway.formats import Format
 from tokenpool.gateway.messages import query_of, read_body
+from tokenpool.gateway.openai.formats import CHAT
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
 from tokenpool.kernel.errors import InvalidInput, NotFound
 
 _MODEL = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9][A-Za-z0-9._:@+-]*)*", re.ASCII)
 _LONGEST = 200
+WHOLE_LIST = {"anthropic": "limit=1000", "openai": ""}
 
 
-def format_of(_headers: Headers, _parts: Parts) -> Format[Any]:
-    """Return the format in which models are told."""
-    return MESSAGES
+def format_of(headers: Headers, parts: Parts) -> Format[Any]:
+    """Return which of the two SDKs that ask for models is asking: Anthropic's says its version of the API.
+
+    Where only one format has a provider, that is the one.
+    """
+    anthropic = "anthropic-version" in headers or "x-api-key" in headers
+    asked, other = (MESSAGES, CHAT) if anthropic else (CHAT, MESSAGES)
+    return asked if parts.upstreams.speaking(asked.speaks) else other
 
 
 async def count_tokens(form: Format[Any], parts: Parts, request: Request) -> Response:
@@ -91,7 +98,7 @@ async def _models_of(upstream: Upstream, request: Request) -> list[Mapping[str, 
     """Return the models that *upstream* tells, None when it does not answer with a list."""
     with suppress(UpstreamAway, ValueError, RecursionError):
         answer = await upstream.send(
-            "GET", "/v1/models", query="limit=1000", headers=request.headers, body=None, stream=False
+            "GET", "/v1/models", query=WHOLE_LIST[upstream.speaks], headers=request.headers, body=None, stream=False
         )
         told = json.loads(await forward.read(answer))
         data = told.get("data") if answer.status == forward.OK and isinstance(told, dict) else None

@@ -1,0 +1,1 @@
+"""OpenAI's formats: chat completions, responses and embeddings, as the walk needs them."""
