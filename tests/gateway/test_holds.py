@@ -55,6 +55,35 @@ async def test_a_hold_is_settled_with_what_was_used(meter: Meter) -> None:
     assert [cost] == list(UsageEvent.objects.values_list("cost_nano", flat=True))
 
 
+@pytest.mark.parametrize(
+    ("usage", "nano"),
+    [
+        ({"input_tokens": 100, "output_tokens": 5, "cache_read_input_tokens": 80}, 100 * 4_000 + 80 * 200 + 5 * 20_000),
+        (
+            {
+                "input_tokens": 100,
+                "input_tokens_details": {"cached_tokens": 80},
+                "output_tokens": 5,
+                "total_tokens": 105,
+            },
+            20 * 4_000 + 80 * 200 + 5 * 20_000,
+        ),
+        (
+            {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 80}, "completion_tokens": 5},
+            20 * 4_000 + 80 * 200 + 5 * 20_000,
+        ),
+        ({"input": 20, "cache_read": 80, "output": 5}, 20 * 4_000 + 80 * 200 + 5 * 20_000),
+    ],
+)
+async def test_usage_is_read_as_whose_it_is(meter: Meter, usage: dict[str, Any], nano: int) -> None:
+    """Beside the prompt in Anthropic's object, part of it in OpenAI's two: told apart by their names."""
+    _, hold = await meter.hold()
+
+    _, ended = await meter.call(f"/{hold['id']}/settle", {"usage": usage})
+
+    assert nano == ended["settled_nano"]
+
+
 async def test_every_verb_can_be_repeated(meter: Meter) -> None:
     """The same request id is the same hold, the same settlement is the same end; a different one is told the first."""
     first, again = await meter.hold(request_id="r-1"), await meter.hold(request_id="r-1")
@@ -152,6 +181,8 @@ async def test_bad_input_names_its_field_and_holds_nothing(meter: Meter, more: d
         ({"output_tokens": -1}, "usage.output_tokens"),
         ({"output_tokens": 10**13}, "usage.output_tokens"),
         ({"pages": 3}, "usage.pages"),
+        ({"prompt_tokens": 5}, "usage"),
+        ({"prompt_tokens": 5, "completion_tokens": -1}, "usage.completion_tokens"),
         ({"output": 1_000_000}, "usage"),
     ],
 )

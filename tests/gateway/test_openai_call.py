@@ -202,6 +202,8 @@ def test_an_estimate_of_the_input_is_a_third_of_its_bytes() -> None:
         ({"max_completion_tokens": 10**18}, "max_completion_tokens: must be a whole number"),
         ({"max_completion_tokens": "7"}, "max_completion_tokens: must be a whole number"),
         ({"max_completion_tokens": 7.0}, "max_completion_tokens: must be a whole number"),
+        ({"stream": 1}, "stream: must be true or false"),
+        ({"stream": "true"}, "stream: must be true or false"),
         ({"model": ""}, "model: must be the name of a model"),
         ({"model": ["gpt-5"]}, "model: must be the name of a model"),
     ],

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.metering.openai import CHAT, EMBEDDINGS, MOST_EACH, RESPONSES, UNBALANCED, Names, reported, usage_of
+from tokenpool.metering.openai import (
+    CHAT,
+    EMBEDDINGS,
+    MOST_EACH,
+    RESPONSES,
+    UNBALANCED,
+    Names,
+    reported,
+    usage_of,
+    usage_of_embeddings,
+)
 
 
 def chat(prompt: int, output: int, total: int | None = None, **details: Any) -> dict[str, Any]:
@@ -144,6 +154,32 @@ def test_nonsense_is_an_error_and_never_a_number(usage: dict[str, Any]) -> None:
     """Negative, fractional, huge, or more cached than prompted."""
     with pytest.raises(InvalidInput):
         reported(CHAT, usage, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (b'{"data": [], "usage": {"prompt_tokens": 8, "total_tokens": 8}}', 8),
+        (b'{"usage" : {"prompt_tokens": 8, "total_tokens": 8}, "data": [0.5]}', 8),
+        (b'{"usage": {"prompt_tokens": 8, "total_tokens": 8}, "data": [' + b"0.5," * 2_000 + b"0.5]}", 8),
+        (b'{"usage": null, "data": []}', None),
+        (b'{"data": []}', None),
+        (b"[]", None),
+        (b'"usage"', None),
+    ],
+)
+def test_the_usage_of_embeddings_is_found_wherever_it_stands(body: bytes, tokens: int | None) -> None:
+    """At the end without reading the numbers; else by reading it all."""
+    found = usage_of_embeddings(body)
+
+    assert tokens == (found and found.parts[0][1].input)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"usage": {"prompt_tokens"', b'{"data": ['])
+def test_embeddings_that_are_no_json_are_an_error(body: bytes) -> None:
+    """Cut off anywhere."""
+    with pytest.raises(ValueError, match=r"Expecting|Invalid"):
+        usage_of_embeddings(body)
 
 
 COUNT = st.integers(0, 10**9)

@@ -141,5 +141,11 @@ Paste for Claude Code:
 
   ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={member["key"]} claude
 
+Paste for what speaks OpenAI's format:
+
+  curl {url}/v1/chat/completions -H 'authorization: Bearer {member["key"]}' -H 'content-type: application/json' \\
+    -d '{{"model": "gpt-5", "max_completion_tokens": 200, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={member["key"]}
+
 Everything else is in {folder / "access.json"}. Stop with Ctrl-C.
 """

@@ -4,6 +4,7 @@ The walk is one function for all of them; a format is a value, made in its own m
 (`gateway/anthropic`, `gateway/openai/`).
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -81,7 +82,7 @@ class Format(Generic[Asked]):
     speaks: str  # of the upstreams that take it: anthropic or openai
     path: str
     read: Callable[[bytes], Asked]
-    usage: Callable[[Mapping[str, Any]], Reported | None]  # of a whole answer
+    usage: Callable[[bytes], Reported | None]  # of a whole answer; raises what reading JSON raises
     meter: Callable[[Asked, ModelPrice], Meter]  # of a stream
     envelope: Envelope
     id_headers: tuple[str, ...] = ("request-id",)
@@ -90,3 +91,13 @@ class Format(Generic[Asked]):
     def named(self, request_id: str) -> dict[str, str]:
         """Return the headers that tell a client the id of its request."""
         return dict.fromkeys(self.id_headers, request_id)
+
+
+def whole(read: Callable[[Mapping[str, Any]], Reported | None]) -> Callable[[bytes], Reported | None]:
+    """Return *read*, which takes a message, as one that takes the bytes of an answer."""
+
+    def usage(body: bytes) -> Reported | None:
+        message = json.loads(body)
+        return read(message) if isinstance(message, dict) else None
+
+    return usage

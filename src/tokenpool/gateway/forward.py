@@ -1,11 +1,9 @@
 """Relaying the provider's answer: bytes unchanged and unbuffered, a copy to the meter, the end after the settlement."""
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import aiohttp
 from starlette.background import BackgroundTask
@@ -117,7 +115,7 @@ async def relay_whole(
     answer: aiohttp.ClientResponse,
     attempt: Attempt,
     headers: Mapping[str, str],
-    usage: Callable[[Mapping[str, Any]], Reported | None],
+    usage: Callable[[bytes], Reported | None],
 ) -> Response:
     """Return a non-streamed answer after its settlement; runs to its end even if the client leaves."""
     try:
@@ -126,8 +124,7 @@ async def relay_whole(
         await attempt.settle_estimate(None, 0, "upstream_lost")
         raise UpstreamAway("The provider's answer broke off; it was billed as an estimate.") from error
     try:
-        message = json.loads(body)
-        reported = usage(message) if isinstance(message, dict) else None
+        reported = usage(body)
     except (InvalidInput, ValueError, RecursionError):  # nonsense from the provider is settled like no usage
         reported = None
     if reported is None:

@@ -35,6 +35,7 @@ from tokenpool.limits.operations import (
     Void,
 )
 from tokenpool.limits.tables import HoldRow
+from tokenpool.metering import openai
 from tokenpool.metering.allowance import may_have_cost
 from tokenpool.metering.extract import MOST_TOKENS, Reported, reported
 from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
@@ -264,7 +265,13 @@ def _evidence(input_bound: int, max_output: int) -> str:
 
 
 def _reported(usage: dict[str, Any]) -> Reported:
-    """Read a provider's usage object (it has `input_tokens` or `output_tokens`) or token classes."""
+    """Read a provider's usage object, Anthropic's or OpenAI's (each by the names it has), or token classes."""
+    for names in (openai.CHAT, openai.RESPONSES):
+        if names.prompt in usage and (names is openai.CHAT or "total_tokens" in usage):
+            found = openai.reported(names, usage, None)
+            if found is None:
+                raise InvalidInput(f"usage.{names.output}: is missing, or nothing was used.", field="usage")
+            return found
     if "input_tokens" in usage or "output_tokens" in usage:
         return reported(usage)
     try:

@@ -40,7 +40,7 @@ class Attempt:
         usage, flag = rate_reported(reported, pinned=self.price, book=self.parts.book, day=day)
         if UNPRICED in flag.split():
             unpriced.look(self.parts, self.organization_id, reported)
-        words = " ".join(word for word in (flags, reported.flags, flag) if word)
+        words = " ".join(word for word in (flags, flag) if word)
         await self._end(Settle(self.hold_id, usage, clock.now(), words))
 
     async def settle_estimate(self, start: Any, output_bytes: int, why: str) -> None:  # noqa: ANN401 - TokenCounts or None

@@ -5,6 +5,7 @@ taken apart, and the sum is checked against the total. What a total has beyond i
 some who speak this format leave reasoning out of the output and in the total.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.metering.extract import MOST_TOKENS, Reported
 
 MOST_EACH = MOST_TOKENS // 4  # of each count, so that all of an answer stay below the most
+LONGEST_TAIL = 4_096
 UNBALANCED = "unbalanced_usage"
 
 
@@ -37,6 +39,22 @@ def usage_of(names: Names, answer: Mapping[str, Any]) -> Reported | None:
         InvalidInput: a count that is negative, no whole number, or absurd.
     """
     return reported(names, answer.get("usage"), answer.get("service_tier"))
+
+
+def usage_of_embeddings(body: bytes) -> Reported | None:
+    """Return the usage of an answer whose bulk is numbers: it stands last, and reading them all would take long.
+
+    Raises:
+        InvalidInput: as `usage_of`.
+        ValueError: not JSON.
+    """
+    place = body.rfind(b'"usage"')
+    text = body[place + 7 :].decode(errors="replace").lstrip(" \t\r\n:") if place >= 0 else ""
+    if text.startswith("{") and len(text) < LONGEST_TAIL:
+        usage, _ = json.JSONDecoder().raw_decode(text)
+        return reported(EMBEDDINGS, usage, None)
+    answer = json.loads(body)
+    return usage_of(EMBEDDINGS, answer) if isinstance(answer, dict) else None
 
 
 def reported(names: Names, usage: object, tier: object) -> Reported | None:

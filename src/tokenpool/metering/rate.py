@@ -21,7 +21,7 @@ def rate_reported(
     a model that has no price cannot be refused any more, so it is billed at the pinned price and
     flagged: never free. A tool without a price is flagged; whoever asks for one beforehand is refused.
     """
-    parts, flags = [], []
+    parts, flags = [], [reported.flags] if reported.flags else []
     for model, counts in reported.parts:
         price = pinned
         if model is not None:

@@ -172,6 +172,8 @@ def _read(raw: bytes, parameters: dict[str, Class]) -> dict[str, Any]:
         raise Unbounded(
             f"{name}: its cost cannot be bounded beforehand, so it is not served here; leave it out.", field=name
         )
+    if not isinstance(body.get("stream"), bool | None):
+        raise InvalidInput("stream: must be true or false.", field="stream")
     if body.get("service_tier") not in TIERS:
         tiers = ", ".join(str(tier) for tier in TIERS if tier)
         raise Unbounded(f"service_tier: must be one of {tiers} here.", field="service_tier")

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tokenpool.gateway.formats import Format
+from tokenpool.gateway.formats import Format, whole
 from tokenpool.gateway.openai.answers import ID_HEADERS, UsageHider, envelope
 from tokenpool.gateway.openai.call import OpenAiCall, read_chat, read_embeddings, read_responses
 from tokenpool.metering import openai
@@ -12,7 +12,7 @@ CHAT: Format[OpenAiCall] = Format(
     speaks="openai",
     path="/v1/chat/completions",
     read=read_chat,
-    usage=partial(openai.usage_of, openai.CHAT),
+    usage=whole(partial(openai.usage_of, openai.CHAT)),
     meter=lambda call, price: ChatMeter(call.estimated_input(price), call.choices),
     envelope=envelope,
     id_headers=ID_HEADERS,
@@ -22,7 +22,7 @@ RESPONSES: Format[OpenAiCall] = Format(
     speaks="openai",
     path="/v1/responses",
     read=read_responses,
-    usage=partial(openai.usage_of, openai.RESPONSES),
+    usage=whole(partial(openai.usage_of, openai.RESPONSES)),
     meter=lambda call, price: ResponsesMeter(call.estimated_input(price)),
     envelope=envelope,
     id_headers=ID_HEADERS,
@@ -31,7 +31,7 @@ EMBEDDINGS: Format[OpenAiCall] = Format(
     speaks="openai",
     path="/v1/embeddings",
     read=read_embeddings,
-    usage=partial(openai.usage_of, openai.EMBEDDINGS),
+    usage=openai.usage_of_embeddings,
     meter=lambda call, price: ChatMeter(call.estimated_input(price), call.choices),
     envelope=envelope,
     id_headers=ID_HEADERS,
