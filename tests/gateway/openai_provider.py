@@ -68,8 +68,9 @@ EMBEDDING = {
     "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}],
     "usage": {"prompt_tokens": 1_000, "total_tokens": 1_000},
 }
-CHAT_BODY = {"model": "gpt-5.6-luna", "messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 100}
-RESPONSE_BODY = {"model": "gpt-5.6-luna", "input": "Hello", "max_output_tokens": 100}
+PLAIN = {"model": "gpt-5.6-luna", "service_tier": "default"}
+CHAT_BODY = {**PLAIN, "messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 100}
+RESPONSE_BODY = {**PLAIN, "input": "Hello", "max_output_tokens": 100}
 EMBEDDING_BODY = {"model": "text-embedding-3-small", "input": "Hello"}
 
 

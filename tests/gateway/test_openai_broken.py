@@ -98,6 +98,19 @@ async def test_a_client_that_leaves_at_the_end_of_its_text_pays_exactly(bilingua
     assert (COST, "client_gone") == (event.cost_nano, event.flags)
 
 
+async def test_an_estimate_is_not_of_a_tier_that_nobody_asked_for(bilingual: Gate) -> None:
+    """It was held, as the account's default may be the fast one; what broke is billed as standard, or as asked."""
+    for tier, nano in ((None, 10_000), ("priority", 20_000)):
+        bilingual.provider.streams(chunks()[:2], then="reset", pause=0.01)
+        body = {**STREAMED[CHAT], "model": "gpt-5", "service_tier": tier}
+        with suppress(aiohttp.ClientError):
+            await post(bilingual, CHAT, body)
+        hold = await bilingual.at_rest()
+        bound = (len(json.dumps(body)) + 4_000) * 2_500 + 100 * 20_000
+        cost = -(-len(json.dumps(body)) // 3) * nano // 8 + (4 + 50) * nano
+        assert (bound, cost) == (hold.reserved_nano, hold.settled_nano)
+
+
 async def test_a_failure_before_anything_was_made_bills_nothing(bilingual: Gate) -> None:
     """As an error in place of the first chunk, as an error event, as a response that failed."""
     failed = [happenings()[0], data({"type": "response.failed", "response": {"usage": None, "error": {"code": "x"}}})]

@@ -9,6 +9,7 @@ import pytest
 from tokenpool.gateway.openai.call import OpenAiCall, read_chat, read_embeddings, read_responses
 from tokenpool.kernel.errors import InvalidInput, Unbounded
 from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.bound import largest_cost
 
 from .openai_provider import BOOK
 
@@ -83,19 +84,24 @@ def test_embeddings_have_input_alone_and_many_windows_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "fast"),
-    [(None, True), ("auto", True), ("default", False), ("flex", False), ("priority", True), ("fast", True)],
+    ("tier", "nano"),
+    [(None, 20_000), ("auto", 20_000), ("default", 10_000), ("flex", 10_000), ("priority", 20_000), ("fast", 20_000)],
 )
-def test_a_tier_that_may_be_dearer_is_held(tier: str | None, fast: bool) -> None:
+def test_a_tier_that_may_be_dearer_is_held(tier: str | None, nano: int) -> None:
     """The account's default may be the fast one, unless the call says otherwise or no such price exists."""
-    assert fast is chat(service_tier=tier).shape(price()).fast
-    assert chat(service_tier="auto").shape(price("gpt-5.6-luna")).fast is False
+    shape, slow = chat(service_tier=tier).shape(price()), chat(service_tier="auto").shape(price("gpt-5-nano"))
+
+    assert (nano * 1_000, 400_000) == (
+        largest_cost(shape, price()).output_price_nano_per_mtok // 1_000,
+        largest_cost(slow, price("gpt-5-nano")).output_price_nano_per_mtok // 1_000,
+    )
+    assert (tier in ("priority", "fast")) is shape.fast
 
 
 def test_a_tier_without_a_price_is_refused_by_its_name() -> None:
     """Both of the model and of the format."""
-    with pytest.raises(Unbounded, match="service_tier: “priority” has no price for gpt"):
-        chat(service_tier="priority").shape(price("gpt-5.6-luna"))
+    with pytest.raises(Unbounded, match="service_tier: “priority” has no price for gpt-5-nano"):
+        chat(service_tier="priority").shape(price("gpt-5-nano"))
     for tier in ("scale", "ultrafast", "cheap", 7):
         with pytest.raises(Unbounded, match="service_tier: must be one of auto, default, flex, priority, fast here"):
             chat(service_tier=tier)

@@ -23,6 +23,7 @@ class Shape:
     us_only: bool = False
     us_possible: bool = False  # not asked for, but an account's default may make it so
     fast: bool = False
+    fast_possible: bool = False  # the same of fast mode
     batch: bool = False
     web_searches: int = 0
     code_execution_seconds: int = 0
@@ -95,7 +96,9 @@ def _reachable(shape: Shape, price: ModelPrice) -> list[Rates]:
     A batch is a batch. The standard bands stay in when fast mode is asked for: the provider may fall
     back to them.
     """
-    modes: list[Bands] = [price.batch] if shape.batch else [price.bands, price.fast] if shape.fast else [price.bands]
+    modes: list[Bands] = [price.batch] if shape.batch else [price.bands]
+    if (shape.fast or shape.fast_possible) and not shape.batch:
+        modes.append(price.fast)
     return [band.rates for bands in modes for band in bands if band.above == 0 or shape.input_tokens > band.above]
 
 

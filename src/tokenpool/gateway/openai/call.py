@@ -70,7 +70,8 @@ class OpenAiCall:
             max_output=self._output(price) * self.choices if self.limit else 0,
             cache_5m=True,  # newer models write to the cache of themselves, and that may have a price
             cache_1h=isinstance(options, dict) and options.get("ttl") == LONG_CACHE,
-            fast=is_fast or (self.tier in (None, "auto") and bool(price.fast)),  # the account's default may be fast
+            fast=is_fast,
+            fast_possible=self.tier in (None, "auto"),  # by the account's default
         )
 
     def estimated_input(self, price: ModelPrice) -> int:
