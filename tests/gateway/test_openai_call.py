@@ -56,17 +56,19 @@ def test_the_input_is_bounded_by_the_bytes() -> None:
         ({"n": 3}, 300),
         ({"n": 2, "max_completion_tokens": None}, 800_000),
         ({"n": None, "max_completion_tokens": 0}, 0),
+        ({"model": "gpt-5.6-luna", "max_completion_tokens": None}, 128_000),
+        ({"model": "gpt-5.6-luna", "max_completion_tokens": 200_000, "n": 2}, 256_000),
     ],
 )
 def test_the_output_is_bounded_by_its_limit_and_the_window(fields: dict[str, Any], output: int) -> None:
-    """Of all choices together; a call without a limit can write until the window is full."""
-    assert output == chat(**fields).shape(price()).max_output
+    """Of all choices together; without a limit it is the model's longest answer, or its window."""
+    assert output == chat(**fields).shape(price(fields.get("model", "gpt-5"))).max_output
 
 
 def test_without_limit_and_window_nothing_bounds_the_output() -> None:
     """Refused by the name of the field that would."""
     for call, field in ((chat(max_completion_tokens=None), "max_completion_tokens"), (response(), "max_output_tokens")):
-        body = {**call.present, "max_output_tokens": None}
+        body = {**json.loads(call.raw), "max_output_tokens": None}
         read = read_chat if field == "max_completion_tokens" else read_responses
         with pytest.raises(Unbounded, match=f"{field}: must be given, for the longest answer of gpt-6-cyber") as found:
             read(json.dumps(body).encode()).shape(price("gpt-6-cyber"))
@@ -146,6 +148,7 @@ def test_a_look_alike_of_an_image_is_text() -> None:
         chat(**part(type="something_new", url="https://x.example")),
         response(input=[{"role": "user", "content": [{"type": "input_file", "file_url": "https://x.example/a.pdf"}]}]),
         response(input=[{"type": "reasoning", "id": "rs_1", "summary": []}]),
+        response(input=[{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": None}]),
         response(input=[{"type": "compaction", "encrypted_content": "gAAAA"}]),
         response(input=[{"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file"}]}]),
     ],
@@ -155,6 +158,15 @@ def test_what_only_the_provider_can_read_counts_as_the_window(call: OpenAiCall) 
     assert 400_000 == call.shape(price()).input_tokens == call.estimated_input(price())
     with pytest.raises(Unbounded, match="context window is unknown"):
         call.shape(price("gpt-6-cyber"))
+
+
+def test_sealed_reasoning_counts_as_its_bytes() -> None:
+    """It is text in base64, whoever can read it; an item with neither seal nor id is what stands in it."""
+    sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA" * 900}
+    open_one = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    call = response(input=[sealed, open_one])
+
+    assert len(call.raw) + 4_000 == call.shape(price()).input_tokens
 
 
 def test_images_of_a_response_count_wherever_they_may_stand() -> None:
@@ -290,7 +302,7 @@ def test_a_streamed_chat_is_made_to_tell_its_usage(options: Any) -> None:
     sent = json.loads(call.body(None))
 
     wanted = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    assert ({**call.present, "stream_options": wanted}, True) == (sent, call.hides_usage)
+    assert ({**json.loads(call.raw), "stream_options": wanted}, True) == (sent, call.hides_usage)
     if options == "absent":
         assert b'{"stream_options": {"include_usage": true},' + call.raw[1:] == call.body(None)
 
@@ -309,7 +321,7 @@ def test_a_clamp_writes_into_the_field_that_was_meant(fields: dict[str, Any], fi
     """The share of one choice; a look-alike deeper down stays as it is."""
     call = chat(**fields)
 
-    assert {**call.present, field: told} == json.loads(call.body(most))
+    assert {**json.loads(call.raw), field: told} == json.loads(call.body(most))
     assert told == call.told(most)
 
 

@@ -131,22 +131,23 @@ async def test_a_limit_refuses_in_the_envelope_of_the_format(bilingual: Gate) ->
 async def test_the_last_dollars_stay_usable_by_clamping(
     bilingual: Gate, path: str, body: dict[str, Any], field: str
 ) -> None:
-    """$1 does not cover a full window of output at $1.80: what fits is written into the field that limits it."""
+    """$1 does not cover the longest answer at $10 a million: what fits is written into the field that limits it."""
     bilingual.org.limit("organization", 1)
+    body = {**body, "model": "gpt-5"}
 
     answer = await post(bilingual, path, body)
 
     clamped = int(answer.headers["x-tokenpool-max-tokens"])
     assert 200 == answer.status
-    assert 830_000 < clamped < 833_334
+    assert 99_000 < clamped < 100_000
     assert {**body, field: clamped} == json.loads(bilingual.provider.seen[0][2])
-    assert (COST, 0) == bilingual.account()
+    assert (12 * 1_250 + 2_000 * 125 + 100 * 1_250 + 7 * 10_000, 0) == bilingual.account()
 
 
 async def test_choices_share_what_fits(bilingual: Gate) -> None:
     """Three answers of a third each; a refusal tells the share of one."""
     bilingual.org.limit("organization", 1)
-    body = {**CHAT_BODY, "n": 3, "max_completion_tokens": 400_000}
+    body = {**CHAT_BODY, "model": "gpt-5", "n": 3, "max_completion_tokens": 120_000}
 
     answer = await post(bilingual, CHAT, body)
     settings.change(by=bilingual.org.ada, clamps_max_tokens=False)
@@ -154,8 +155,8 @@ async def test_choices_share_what_fits(bilingual: Gate) -> None:
 
     clamped = int(answer.headers["x-tokenpool-max-tokens"])
     assert clamped == json.loads(bilingual.provider.seen[0][2])["max_completion_tokens"]
-    assert 276_000 < clamped < 277_778
-    assert 276_000 < (await refused.json())["error"]["details"]["affordable_max_tokens"] < 277_778
+    assert 33_000 < clamped < 33_334
+    assert 33_000 < (await refused.json())["error"]["details"]["affordable_max_tokens"] < 33_334
 
 
 @pytest.mark.parametrize(

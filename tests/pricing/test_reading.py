@@ -51,6 +51,7 @@ HOURLY = next(line for line in GOOD.splitlines() if line.startswith("- {tool: co
         (ROW, ROW.replace("2026-09-22", "2026-13-45"), "there is no day 2026-13-45"),
         ("  claude-opus-5:", "  claude-opus-5-5: {}\n  claude-opus-5:", "“claude-opus-5-5” stands twice"),
         ("claude-opus-5: {context: 1000000", "claude-opus-5: {context: true", "context must be"),
+        ("claude-opus-5: {context: 1000000", "claude-opus-5: {output: 0", "output must be"),
         ("claude-opus-5: {context: 1000000", "claude-opus-5: {aliases: claude-x", "aliases must be a list"),
         ("claude-opus-5: {context: 1000000", "claude-opus-5: {retired: soon", "retired must be a day"),
         ("  claude-opus-5:", "  claude@5: {}\n  claude-opus-5:", "without “@”"),

@@ -71,6 +71,7 @@ class ModelPrice:
     web_search_nano: int | None  # per request; None: no price
     code_execution: HourPrice | None
     context_window: int | None
+    longest_output: int | None  # of one answer, when a request names no limit of its own
     retired: date | None
     provider: str
     grade: str

@@ -76,7 +76,12 @@ def _add(models: dict[str, _Model], sheet: Sheet, *, own: bool) -> None:
             _refuse(sheet, f"model “{name}” is {model.provider}'s, not {sheet.provider}'s")
         else:
             known = model.facts
-            model.facts = ModelFacts(facts.context or known.context, known.aliases, facts.retired or known.retired)
+            model.facts = ModelFacts(
+                facts.context or known.context,
+                known.aliases,
+                facts.retired or known.retired,
+                facts.output or known.output,
+            )
         rows = model.own if own else model.shipped
         rows += [*everybody, *by_model.get(name, [])]
 
@@ -125,6 +130,7 @@ def _price(model: _Model, day: date, layers: Sequence[list[Row]]) -> ModelPrice 
         web_search_nano=_as(int, tools.get(Tool.WEB_SEARCH)),
         code_execution=_as(HourPrice, tools.get(Tool.CODE_EXECUTION)),
         context_window=model.facts.context,
+        longest_output=model.facts.output,
         retired=model.facts.retired,
         provider=model.provider,
         grade=base.grade,

@@ -18,7 +18,7 @@ from tokenpool.pricing.sheet import ModelFacts, Row, Section, Sheet, Tool, Value
 
 COLUMNS = ["input", "output", "cache_write_5m", "cache_write_1h", "cache_read"]
 _TOP = {"provider", "currency", "columns", "sources", "models", *Section}
-_MODEL = {"context", "aliases", "retired"}
+_MODEL = {"context", "output", "aliases", "retired"}
 _DATED = {"from", "until", "grade", "source", "note"}
 _HOURLY = {"least_minutes", "free_hours_per_month"}
 _NAMES = {
@@ -79,14 +79,16 @@ class _Reader:
         facts = Lined() if given is None else self._mapping(given, _MODEL)
         if not name or "@" in name:  # a version is written model@day
             self._refuse("a model needs a name without “@”")
-        context, retired, aliases = facts.get("context"), facts.get("retired"), facts.get("aliases", [])
-        if context is not None and (type(context) is not int or context < 1):
-            self._refuse("context must be a whole number of tokens")
+        retired, aliases = facts.get("retired"), facts.get("aliases", [])
+        for size in ("context", "output"):
+            if size in facts and (type(facts[size]) is not int or facts[size] < 1):
+                self._refuse(f"{size} must be a whole number of tokens")
         if retired is not None and type(retired) is not date:
             self._refuse("retired must be a day like 2026-11-24")
         if not isinstance(aliases, list):
             self._refuse("aliases must be a list")
-        return ModelFacts(context, tuple(self._text(alias, "an alias") for alias in aliases), retired)
+        names = tuple(self._text(alias, "an alias") for alias in aliases)
+        return ModelFacts(facts.get("context"), names, retired, facts.get("output"))
 
     def _rows(self, section: Section) -> list[Row]:
         given_rows = self.table.get(section) or []

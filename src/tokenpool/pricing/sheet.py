@@ -64,6 +64,7 @@ class ModelFacts:
     context: int | None = None
     aliases: tuple[str, ...] = ()
     retired: date | None = None
+    output: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

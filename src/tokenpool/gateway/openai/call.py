@@ -1,10 +1,11 @@
 """The bodies of OpenAI's calls, read strictly, and the upper bounds of what they can use.
 
 The input bound is the length of the body, as in `gateway/call`. A call that names no limit of its
-output can write until the context window is full; a hold is for all of its choices together.
+output can write the model's longest answer, or until its context window is full where that is not known.
+A hold is for all of a call's choices together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenpool.gateway.body import parse_body
@@ -27,18 +28,16 @@ class OpenAiCall:
     """A call as asked: its bytes, and what bounds it."""
 
     raw: bytes
-    present: dict[str, Any]  # the top level of the body
+    present: frozenset[str]  # names at the top level of the body
     model: str
     content: Content
+    stream: bool = False
+    told_usage: dict[str, Any] | None = None  # the options by which a streamed chat is made to tell its usage
+    long_cache: bool = False
     limit: str = ""  # the field that limits the output; empty: there is none (embeddings)
     asked: int | None = None  # tokens of each choice, as that field says
     choices: int = 1
     tier: str | None = None
-
-    @property
-    def stream(self) -> bool:
-        """Whether the answer comes as events."""
-        return bool(self.limit) and self.present.get("stream") is True
 
     @property
     def floor_output(self) -> int:
@@ -47,11 +46,8 @@ class OpenAiCall:
 
     @property
     def hides_usage(self) -> bool:
-        """Whether the stream must tell its usage although the client did not ask for that."""
-        if self.limit not in ("max_tokens", "max_completion_tokens") or not self.stream:
-            return False
-        options = self.present.get("stream_options")
-        return not isinstance(options, dict) or options.get("include_usage") is not True
+        """Whether the stream tells its usage although the client did not ask for that."""
+        return self.told_usage is not None
 
     def shape(self, price: ModelPrice) -> Shape:
         """Return the largest usage this call can have at *price*.
@@ -64,12 +60,11 @@ class OpenAiCall:
             raise Unbounded(
                 f"service_tier: “{self.tier}” has no price for {price.model}; leave it out.", field="service_tier"
             )
-        options = self.present.get("prompt_cache_options")
         return Shape(
             input_tokens=self._input(price),
             max_output=self._output(price) * self.choices if self.limit else 0,
             cache_5m=True,  # newer models write to the cache of themselves, and that may have a price
-            cache_1h=isinstance(options, dict) and options.get("ttl") == LONG_CACHE,
+            cache_1h=self.long_cache,
             fast=is_fast,
             fast_possible=self.tier in (None, "auto"),  # by the account's default
         )
@@ -84,10 +79,7 @@ class OpenAiCall:
 
     def body(self, max_output: int | None) -> bytes:
         """Return the bytes for the provider: as they came, but for a lowered output and the usage that must be told."""
-        fields: dict[str, Any] = {}
-        if self.hides_usage:
-            options = self.present.get("stream_options")
-            fields["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        fields: dict[str, Any] = {} if self.told_usage is None else {"stream_options": self.told_usage}
         if max_output is not None:
             fields[self.limit] = self.told(max_output)
         return with_fields(self.raw, self.present, fields) if fields else self.raw
@@ -109,7 +101,8 @@ class OpenAiCall:
         return window if self.content.is_opaque and window is not None else min(tokens, window or tokens)
 
     def _output(self, price: ModelPrice) -> int:
-        known = [tokens for tokens in (self.asked, price.context_window) if tokens is not None]
+        most = price.longest_output or price.context_window
+        known = [tokens for tokens in (self.asked, most) if tokens is not None]
         if not known:
             raise Unbounded(
                 f"{self.limit}: must be given, for the longest answer of {price.model} is unknown.", field=self.limit
@@ -134,8 +127,11 @@ def read_chat(raw: bytes) -> OpenAiCall:
     if limit == "max_tokens" and body.get("max_completion_tokens") is not None:
         raise InvalidInput("max_tokens: stands beside max_completion_tokens; keep one.", field="max_tokens")
     content.check_tools(body.get("tools"))
-    found = content.of_messages(body.get("messages"))
-    return _call(raw, body, found, limit=limit, choices=choices or 1)
+    call = _call(raw, body, content.of_messages(body.get("messages")), limit=limit)
+    given = body.get("stream_options")
+    options = given if isinstance(given, dict) else {}
+    is_silent = call.stream and options.get("include_usage") is not True
+    return replace(call, choices=choices or 1, told_usage={**options, "include_usage": True} if is_silent else None)
 
 
 def read_responses(raw: bytes) -> OpenAiCall:
@@ -159,7 +155,7 @@ def read_embeddings(raw: bytes) -> OpenAiCall:
     Raises:
         InvalidInput: as `read_chat`.
     """
-    return _call(raw, _read(raw, EMBEDDINGS), Content())
+    return replace(_call(raw, _read(raw, EMBEDDINGS), Content()), stream=False)
 
 
 def _read(raw: bytes, parameters: dict[str, Class]) -> dict[str, Any]:
@@ -169,7 +165,7 @@ def _read(raw: bytes, parameters: dict[str, Class]) -> dict[str, Any]:
         if parameters.get(name) is not Class.REFUSED or value in (None, False):
             continue
         if name in STORED:
-            raise Unbounded(stored_sentence(name), field=name)
+            raise Unbounded(content.stored(name, "it"), field=name)
         raise Unbounded(
             f"{name}: its cost cannot be bounded beforehand, so it is not served here; leave it out.", field=name
         )
@@ -181,17 +177,22 @@ def _read(raw: bytes, parameters: dict[str, Class]) -> dict[str, Any]:
     return body
 
 
-def stored_sentence(name: str) -> str:
-    """Return the sentence that refuses the parameter *name*."""
-    return content.stored(name, "it")
-
-
-def _call(raw: bytes, body: dict[str, Any], found: Content, *, limit: str = "", choices: int = 1) -> OpenAiCall:
+def _call(raw: bytes, body: dict[str, Any], found: Content, *, limit: str = "") -> OpenAiCall:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise InvalidInput("model: must be the name of a model.", field="model")
     asked = body.get(limit)
     if asked is not None and (type(asked) is not int or not 0 <= asked <= MOST_OUTPUT):
         raise InvalidInput(f"{limit}: must be a whole number from 0 to {MOST_OUTPUT:,}.", field=limit)
-    tier = body.get("service_tier")
-    return OpenAiCall(raw, body, model, found, limit=limit, asked=asked, choices=choices, tier=tier)
+    cache = body.get("prompt_cache_options")
+    return OpenAiCall(
+        raw,
+        frozenset(body),
+        model,
+        found,
+        stream=body.get("stream") is True,
+        long_cache=isinstance(cache, dict) and cache.get("ttl") == LONG_CACHE,
+        limit=limit,
+        asked=asked,
+        tier=body.get("service_tier"),
+    )

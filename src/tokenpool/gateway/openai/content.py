@@ -86,7 +86,7 @@ def of_input(given: object) -> Content:
         if kind in STORED:
             raise Unbounded(stored("input", f"an item of type {kind}"), field="input")
         if kind in SEALED_ITEMS:
-            found.is_opaque = True
+            found.is_opaque = found.is_opaque or not _is_within(item)
         elif kind not in TEXT_ITEMS:
             raise Unbounded(
                 f"input: the cost of an item of type “{str(kind)[:40]}” cannot be bounded beforehand.", field="input"
@@ -95,6 +95,16 @@ def of_input(given: object) -> Content:
             if name in item:
                 found.parts(item[name] if item[name] is not None else "", "input")
     return found
+
+
+def _is_within(item: dict[str, Any]) -> bool:
+    """Tell whether a sealed item's text is in the body, if not readable here.
+
+    Sealed reasoning is encrypted text, written in base64: never shorter than its tokens. A compaction is
+    not known to be text, and an id alone stands for what lies at the provider.
+    """
+    sealed = isinstance(item.get("encrypted_content"), str)
+    return item["type"] == "reasoning" and (sealed or "id" not in item)
 
 
 def check_tools(tools: object) -> None:

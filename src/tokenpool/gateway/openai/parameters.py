@@ -108,7 +108,7 @@ TEXT_ITEMS = (
     "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output",
     "apply_patch_call", "apply_patch_call_output", "computer_call", "computer_call_output",
 )  # fmt: skip
-# Items whose text only the provider can read: as much as the context holds.
+# Items that may be sealed: what only the provider can read.
 SEALED_ITEMS = ("reasoning", "compaction")
 TEXT_PARTS = ("text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text")
 IMAGE_PARTS = ("image_url", "input_image", "computer_screenshot")

@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
-def with_fields(raw: bytes, present: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
-    """Return *raw* with *fields* at its top level; *present* is that level as it was read.
+def with_fields(raw: bytes, present: Collection[str], fields: Mapping[str, Any]) -> bytes:
+    """Return *raw* with *fields* at its top level, where the names *present* stood when it was read.
 
     A field that was absent is put in front, a whole number is written over; only what is neither
     (or stands twice, or is escaped) makes the document be written anew.
