@@ -185,7 +185,6 @@ def bilingual(gate: Gate) -> Gate:
     key = "the provider's own key"
     openai = Upstream(name="openai", url=f"{gate.provider.url}/v1", api_key=key, speaks="openai")
     gate.parts.upstreams = Upstreams([gate.parts.upstreams.serving(MODEL, "anthropic"), openai])
-    gate.parts.book = openai_provider.Books(gate.parts.book, openai_provider.BOOK)
     openai_provider.obeying(gate.provider)
     return gate
 

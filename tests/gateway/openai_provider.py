@@ -1,16 +1,11 @@
 """What a scripted provider of OpenAI's format answers, and what it costs."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from tokenpool.pricing import load
-from tokenpool.pricing.book import PriceBook
-
-BOOK = load.load(Path(__file__).parent / "openai_prices.yaml")
 USAGE = {
     "prompt_tokens": 2_112,
     "completion_tokens": 7,
@@ -115,16 +110,6 @@ def happenings(text: str = "Hello there") -> list[bytes]:
         f"event: {one['type']}\ndata: {json.dumps({**one, 'sequence_number': number})}\n\n".encode()
         for number, one in enumerate(told)
     ]
-
-
-class Books(PriceBook):
-    """The shipped prices and the test's own, as one."""
-
-    def __init__(self, *books: PriceBook) -> None:
-        super().__init__(
-            [price for book in books for price in book._by_version.values()],
-            {name: model for book in books for name, model in book._aliases.items()},
-        )
 
 
 def obeying(provider: Any) -> None:

@@ -37,9 +37,9 @@ def build() -> Starlette:
 
     own: list[BaseRoute] = [*routes(parts)]
     if DEMO:
-        from tokenpool.demo import provider  # noqa: PLC0415 - only a demo carries a provider
+        from tokenpool.demo import openai_provider, provider  # noqa: PLC0415 - only a demo carries a provider
 
-        own.append(Mount(PROVIDER_PATH, routes=provider.routes(parts.book)))
+        own.append(Mount(PROVIDER_PATH, routes=[*provider.routes(parts.book), *openai_provider.routes()]))
     own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])))
     own.append(Mount("/", cast("ASGIApp", get_asgi_application())))
     return Starlette(routes=own, lifespan=lifespan)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, time
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from tokenpool.kernel import clock
-from tokenpool.pricing.book import PriceBook
+from tokenpool.pricing.book import ModelPrice, PriceBook
 
 BYTES_PER_TOKEN = 4
 DELTA_SECONDS = 0.015
@@ -43,7 +44,7 @@ class Provider:
         usage = self._usage(body)
         words, stop_reason = _words(body, usage["output_tokens"])
         message = {
-            "id": f"msg_{_digest(body)[:24]}",
+            "id": f"msg_{digest_of(body)[:24]}",
             "type": "message",
             "role": "assistant",
             "model": body["model"],
@@ -59,38 +60,32 @@ class Provider:
 
     async def count_tokens(self, request: Request) -> Response:
         """Answer `POST /v1/messages/count_tokens`."""
-        return JSONResponse({"input_tokens": _tokens(json.loads(await request.body()))})
+        return JSONResponse({"input_tokens": tokens_of(json.loads(await request.body()))})
 
     async def models(self, request: Request) -> Response:
-        """Answer `GET /v1/models` and `GET /v1/models/{id}` from the price book."""
+        """Answer `GET /v1/models` and `GET /v1/models/{id}` from the price book, to each SDK in its words."""
+        anthropic, wanted = "anthropic-version" in request.headers, request.path_params.get("model")
+        provider = "anthropic" if anthropic else "openai"
         priced = self._book.models(clock.now().date())
-        listed = [
-            {
-                "type": "model",
-                "id": price.model,
-                "display_name": price.model,
-                "created_at": f"{price.effective_from}T00:00:00Z",
-            }
-            for price in priced
-            if price.provider == "anthropic" and price.retired is None
-        ]
-        wanted = request.path_params.get("model")
-        if wanted is None:
-            ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]}
-            return JSONResponse({"data": listed, "has_more": False, **ends})
+        listed = [_model(price, anthropic) for price in priced if price.retired is None and price.provider == provider]
         found = next((one for one in listed if one["id"] == wanted), None)
-        if found is None:
+        if found is not None:
+            return JSONResponse(found)
+        if wanted is not None:
             error = {"type": "not_found_error", "message": f"model: {wanted}"}
             return JSONResponse({"type": "error", "error": error}, 404)
-        return JSONResponse(found)
+        if not anthropic:
+            return JSONResponse({"object": "list", "data": listed})
+        ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]}
+        return JSONResponse({"data": listed, "has_more": False, **ends})
 
     def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the usage block: marked prefixes are written once and read afterwards."""
-        total = _tokens(body)
+        total = tokens_of(body)
         prefix = {"system": body.get("system"), "tools": body.get("tools")}
         read = written = 0
         if "cache_control" in json.dumps(prefix):
-            key, tokens = _digest(prefix), _tokens(prefix)
+            key, tokens = digest_of(prefix), tokens_of(prefix)
             read, written = (tokens, 0) if key in self._cached else (0, tokens)
             self._cached[key] = None
             if len(self._cached) > MOST_REMEMBERED:
@@ -100,7 +95,7 @@ class Provider:
             "cache_creation_input_tokens": written,
             "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
             "cache_read_input_tokens": read,
-            "output_tokens": min(body["max_tokens"], 40 + int(_digest(body)[:4], 16) % 160),
+            "output_tokens": min(body["max_tokens"], 40 + int(digest_of(body)[:4], 16) % 160),
             "service_tier": "standard",
         }
 
@@ -114,6 +109,14 @@ def routes(book: PriceBook) -> list[BaseRoute]:
         Route("/v1/models", provider.models, methods=["GET"]),
         Route("/v1/models/{model:path}", provider.models, methods=["GET"]),
     ]
+
+
+def _model(price: ModelPrice, anthropic: bool) -> dict[str, Any]:  # noqa: FBT001 - which of two shapes
+    if not anthropic:
+        created = int(datetime.combine(price.effective_from, time(), UTC).timestamp())
+        return {"id": price.model, "object": "model", "created": created, "owned_by": price.provider}
+    created_at = f"{price.effective_from}T00:00:00Z"
+    return {"type": "model", "id": price.model, "display_name": price.model, "created_at": created_at}
 
 
 def _words(body: dict[str, Any], tokens: int) -> tuple[list[str], str]:
@@ -143,9 +146,11 @@ def _event(kind: str, **facts: Any) -> bytes:  # noqa: ANN401 - JSON
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **facts})}\n\n".encode()
 
 
-def _tokens(value: object) -> int:
+def tokens_of(value: object) -> int:
+    """Return how many tokens *value* is taken to have."""
     return max(1, len(json.dumps(value, ensure_ascii=False).encode()) // BYTES_PER_TOKEN)
 
 
-def _digest(value: object) -> str:
+def digest_of(value: object) -> str:
+    """Return what tells equal bodies from others."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
