@@ -48,6 +48,8 @@ def test_a_model_of_the_other_format_says_where_it_is() -> None:
         BOOK.serving("gpt-5", "anthropic")
     with pytest.raises(InvalidInput, match="no provider is set up here for “gpt-5”; ask the operator"):
         Upstreams([upstream("a", "anthropic", "claude-*")]).serving("gpt-5", "openai")
+    with pytest.raises(InvalidInput, match=f"no provider is set up here for “{'x' * 80}”"):
+        BOOK.serving("x" * 201, "openai")
 
 
 def test_a_provider_is_billed_by_its_own_prices() -> None:

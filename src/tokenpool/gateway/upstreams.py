@@ -10,6 +10,8 @@ from tokenpool.gateway.upstream import Upstream
 from tokenpool.kernel.errors import InvalidInput, UnknownModel
 from tokenpool.pricing.book import ModelPrice
 
+LONGEST_NAME = 200  # of a model that anybody serves; a longer one is not looked at
+
 
 class Upstreams:
     """The operator's providers."""
@@ -28,7 +30,10 @@ class Upstreams:
         Raises:
             InvalidInput: none serves it; tells the other format when that one does.
         """
-        fitting = [one for one in self._upstreams if any(fnmatchcase(model, pattern) for pattern in one.models)]
+        named = model if len(model) <= LONGEST_NAME else ""
+        fitting = [
+            one for one in self._upstreams if any(fnmatchcase(named, pattern) for pattern in one.models if named)
+        ]
         found = next((one for one in fitting if one.speaks == form), None)
         if found is not None:
             return found
