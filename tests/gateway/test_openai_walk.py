@@ -96,6 +96,25 @@ async def test_the_settlement_comes_before_the_end(bilingual: Gate) -> None:
         answer.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "served", "nano"),
+    [("auto", "default", 460_000), ("auto", "priority", 920_000), ("flex", "flex", 230_000)],
+)
+async def test_the_tier_that_served_is_billed(bilingual: Gate, asked: str, served: str, nano: int) -> None:
+    """Gpt-5: priority costs twice the standard, flex the half; what may be dearer was held."""
+    answer = {**COMPLETION, "service_tier": served}
+
+    async def script(_: web.Request) -> web.StreamResponse:
+        return web.json_response(answer)
+
+    bilingual.provider.script = script
+    await post(bilingual, CHAT, {**CHAT_BODY, "model": "gpt-5", "service_tier": asked})
+
+    event = UsageEvent.objects.get()
+    assert (nano, served == "priority", served == "flex") == (event.cost_nano, event.fast, event.batch)
+    assert Hold.objects.get().reserved_nano >= nano
+
+
 async def test_a_limit_refuses_in_the_envelope_of_the_format(bilingual: Gate) -> None:
     """429 of the type that clients know as final, our code, our sentence, our numbers; nothing is sent."""
     bilingual.org.limit(f"member:{bilingual.org.elena.member_id}", 0, basis="each")
