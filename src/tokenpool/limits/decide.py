@@ -6,6 +6,7 @@ are therefore properties of this page.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokenpool.kernel.period import Window
 from tokenpool.limits.hierarchy import Cap
@@ -37,8 +38,7 @@ class Applied:
         return self.amount_nano - self.balance.spent_nano - self.balance.held_nano
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The request fits: hold this much, for at most this many output tokens."""
 
     amount_nano: int

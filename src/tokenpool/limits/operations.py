@@ -102,8 +102,7 @@ class LimitState(NamedTuple):
         return self.limit_nano - self.spent_nano - self.held_nano
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """The hold stands. `fullest` is the limit with the largest spent share, None without limits."""
 
     hold_id: str
