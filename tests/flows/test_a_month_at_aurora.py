@@ -15,6 +15,7 @@ import pytest
 from django.db import connection, connections
 from django.db.models import Sum
 
+from tokenpool.audit.models import AuditEvent
 from tokenpool.compliance import verify
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.demo import seed
@@ -27,6 +28,7 @@ from tokenpool.kernel.period import Month
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits.models import Account, Hold
 from tokenpool.metering.models import DailyUsage, UsageEvent
+from tokenpool.organizations.models import Gate
 from tokenpool.pricing import load
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -88,6 +90,13 @@ def test_a_closed_invoice_never_changes_and_has_one_number(seeded: seed.Seeded) 
     assert before.sha256 == hashlib.sha256(after.document.encode()).hexdigest()
 
 
+def test_a_closed_month_admits_nothing_more(seeded: seed.Seeded) -> None:
+    """The gate opens where the last closed month ends; closing again does not move it."""
+    close.close_month(by=seeded.owner, month=Month(2026, 9))
+
+    assert clock.timestamp(Month(2026, 10).end) == Gate.objects.get().open_from_us
+
+
 def test_months_that_cannot_be_closed_say_why(seeded: seed.Seeded) -> None:
     """The running one, a future one, one before the beginning."""
     for month in (Month(2026, 11), Month(2027, 1), Month(2026, 8)):
@@ -103,9 +112,11 @@ def test_a_month_with_an_open_hold_waits_and_a_wrong_sum_parks_it(seeded: seed.S
             close.close_month(by=seeded.owner, month=Month(2026, 11))
         Hold.objects.filter(ended_at_us=None).update(ended_at_us=1)
         Account.objects.filter(scope="organization", window_key="2026-11").update(spent_nano=1)
-        with pytest.raises(Conflict, match="is parked: usage does not agree"):
-            close.close_month(by=seeded.owner, month=Month(2026, 11))
+        for _ in range(2):
+            with pytest.raises(Conflict, match="is parked: usage does not agree"):
+                close.close_month(by=seeded.owner, month=Month(2026, 11))
 
+    assert 1 == AuditEvent.objects.filter(action="invoice_parked").count()
     assert ("parked", 2) == (MonthClose.objects.get(month="2026-11").state, Invoice.objects.count())
     assert ["2026-11"] == [one.month for one in close.parked(by=seeded.owner)]
 

@@ -2,14 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from tokenpool.gateway import journal
-from tokenpool.kernel import clock
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 
@@ -169,58 +166,6 @@ async def test_the_hold_shrinks_to_the_real_input_at_the_start(gate: Gate) -> No
 
     assert (INPUT_NANO + 100 * 20_000, "reserved") == (Hold.objects.get().amount_nano, Hold.objects.get().state)
     answer.close()
-
-
-async def test_a_killed_process_leaves_a_doubt_that_its_evidence_resolves(gate: Gate) -> None:
-    """In doubt after the lease, still held, then settled as a flagged estimate."""
-    gate.provider.streams(events("Hello there")[:3], then="stall")
-    headers = {"x-api-key": gate.key}
-    answer = await gate.session.post(f"{gate.url}/v1/messages", json={**BODY, "stream": True}, headers=headers)
-    await answer.content.readuntil(b"Hello there")
-    await asyncio.sleep(0.05)
-    gate.parts.running.clear()  # what a killed process would no longer renew
-
-    with clock.standing_at(clock.now() + timedelta(seconds=31)):
-        settled = await journal.resolve_lost(gate.parts)
-
-    assert (1, "settled", "estimated process_lost") == (
-        settled,
-        Hold.objects.get().state,
-        UsageEvent.objects.get().flags,
-    )
-    assert UsageEvent.objects.get().cost_nano >= INPUT_NANO + 50 * 20_000
-    answer.close()
-    await gate.at_rest()
-    assert 1 == UsageEvent.objects.count()
-
-
-async def test_without_evidence_the_doubt_lasts_a_day_and_is_never_free(gate: Gate) -> None:
-    """Dispatched, nothing heard: held for 24 hours, then the input bound and 50 tokens."""
-    hang = asyncio.Event()
-
-    async def script(_: object) -> object:
-        await hang.wait()
-        raise ConnectionResetError
-
-    gate.provider.script = script  # type: ignore[assignment]
-    waiting = asyncio.create_task(gate.post())
-    while not Hold.objects.exists():  # noqa: ASYNC110 - what is awaited is a row
-        await asyncio.sleep(0.01)
-    gate.parts.running.clear()
-    now = clock.now()
-    with clock.standing_at(now + timedelta(hours=1)):
-        assert 0 == await journal.resolve_lost(gate.parts)
-    held = gate.account()
-    states = [Hold.objects.get().state]
-    with clock.standing_at(now + timedelta(hours=25)):
-        assert 1 == await journal.resolve_lost(gate.parts)
-    states.append(Hold.objects.get().state)
-
-    assert ["in_doubt", "settled"] == states
-    assert held[1] > 0
-    assert gate.account()[0] >= 50 * 20_000
-    hang.set()
-    waiting.cancel()
 
 
 def test_the_usual_answer_costs_what_the_vector_says() -> None:

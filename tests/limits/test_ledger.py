@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.limits.models import Hold, LastRefusal
 from tokenpool.limits.operations import (
+    Alive,
     Done,
     Ended,
     Extend,
@@ -19,6 +21,7 @@ from tokenpool.limits.operations import (
     Void,
 )
 from tokenpool.metering.models import DailyUsage, UsageEvent
+from tokenpool.organizations.models import Gate
 
 from .conftest import DOLLAR, NOW, Bench, settle
 
@@ -68,6 +71,44 @@ async def test_a_second_ending_is_told_the_first_and_changes_nothing(bench: Benc
     assert [Ended("settled", 20_000_000, "")] * 2 == answers
     assert (20_000_000, 0) == bench.account("organization")
     assert 1 == UsageEvent.objects.count()
+
+
+async def test_nothing_is_admitted_into_a_closed_month(bench: Bench) -> None:
+    """November is closed: a request of its last second asks again, one of December passes, a hold of it ends in it."""
+    december = datetime(2026, 12, 1, tzinfo=UTC)
+    before = bench.ask(DOLLAR)
+    await bench.do(before)
+    Gate.objects.filter(organization_id="org_a").update(open_from_us=clock.timestamp(december))
+    asks = [
+        bench.ask(DOLLAR, admitted_at=december - timedelta(microseconds=1)),
+        bench.ask(DOLLAR, admitted_at=december),
+    ]
+
+    answers = [type(await bench.do(ask)) for ask in asks]
+
+    assert [Stale, Held] == answers
+    assert Done() == await bench.do(settle(before.hold_id, 1_000))
+    assert ((20_000_000, 0), (0, DOLLAR)) == (bench.account("organization"), bench.account("organization", "2026-12"))
+
+
+async def test_an_estimate_ends_only_a_hold_that_is_in_doubt(bench: Bench) -> None:
+    """Answered for: nothing happens. In doubt: ended. Renewed after that: nothing happens either."""
+    ask = bench.ask(DOLLAR)
+    await bench.do(ask)
+    guess = settle(ask.hold_id, 1_000)._replace(if_in_doubt=True)
+    late = NOW + timedelta(seconds=31)
+
+    answers = [
+        await bench.do(guess),
+        await bench.do(Lose(ask.hold_id, late)),
+        await bench.do(Extend(ask.hold_id, late)),
+        await bench.do(guess),
+        await bench.do(Lose(ask.hold_id, late + timedelta(seconds=31))),
+        await bench.do(guess),
+        await bench.do(guess),
+    ]
+
+    assert [Alive(), Done(), Done(), Alive(), Done(), Done(), Ended("settled", 20_000_000, "")] == answers
 
 
 async def test_a_void_frees_the_hold_and_bills_nothing(bench: Bench) -> None:

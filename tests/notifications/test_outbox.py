@@ -173,5 +173,23 @@ def test_a_broken_mailbox_is_tried_again_with_growing_pauses_and_stops_nobody(
     assert timedelta(hours=1) == max(pauses)
 
 
+def test_of_two_couriers_one_sends(org: Aurora) -> None:
+    """Both have read the same delivery as due; the claim decides; one that died is relieved in five minutes."""
+    from tokenpool.notifications import outbox  # noqa: PLC0415
+
+    reach(org)
+    outbox.address(Notice.objects.get())
+    due = list(Delivery.objects.filter(channel="email"))
+
+    assert [True] * 3 + [False] * 3 == [outbox._send(one) for one in due + due]
+    assert 3 == len(mail.outbox)
+
+    Delivery.objects.filter(channel="email").update(state="waiting", next_attempt_at=NOW + outbox.CLAIM)
+    with clock.standing_at(NOW + outbox.CLAIM):
+        assert 3 == Courier().deliver()
+    ids = [message.extra_headers["Message-ID"] for message in mail.outbox]
+    assert (ids[:3], 3) == (ids[3:], len(set(ids)))
+
+
 def _person(member_id: str) -> str:
     return Member.objects.get(id=member_id).person_id

@@ -18,6 +18,7 @@ from tokenpool.config.environment import Environment
 from tokenpool.config.upstreams import bind_keys
 from tokenpool.gateway import journal
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.resolver import Resolver
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.gateway.upstreams import Upstreams
@@ -81,7 +82,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     jobs: list[tuple[Callable[[], Awaitable[object]], float]] = [
         (partial(parts.spool.replay, parts.commits), SPOOL_SECONDS),  # first: what was used goes before any estimate
         (Courier().run_once, COURIER_SECONDS),
-        (partial(journal.resolve_lost, parts), RESOLVER_SECONDS),
+        (Resolver(parts).run_once, RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
         (_close_due_months, CLOSER_SECONDS),
         (partial(reread_prices, parts), PRICES_SECONDS),

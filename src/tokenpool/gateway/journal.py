@@ -1,11 +1,10 @@
 """The attempt journal: what a running attempt has used so far, so that a killed process leaves evidence.
 
-Written at `message_start` and every 2 s or 16 KiB. A hold whose lease has passed is in doubt; with
-evidence it is settled at once, without any after 24 hours, always as a flagged estimate, never free.
+Written at `message_start` and every 2 s or 16 KiB; the lease of a running attempt is renewed every ten.
 """
 
+import asyncio
 import json
-import logging
 import time
 from dataclasses import asdict
 from datetime import timedelta
@@ -13,23 +12,16 @@ from typing import Any
 
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
-from tokenpool.kernel.group_commit import Row
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits import holds
-from tokenpool.limits.operations import LEASE_SECONDS, Extend, Lose, Settle, Trim
+from tokenpool.limits.operations import LEASE_SECONDS, Extend, Trim
 from tokenpool.metering.events import Meter
-from tokenpool.metering.extract import Reported, estimate
-from tokenpool.metering.rate import rate_reported
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound
 from tokenpool.pricing.cost import rate
 
-logger = logging.getLogger("tokenpool.gateway")
-
 RENEW_SECONDS = LEASE_SECONDS / 3
 EVERY_SECONDS = 2.0
 EVERY_BYTES = 16 * 1024
-WITHOUT_EVIDENCE = timedelta(hours=24)
 
 
 class Journal:
@@ -67,7 +59,7 @@ class Journal:
             return
         self._written_bytes, self._written_at = meter.output_bytes, now
         amount = self._trimmed(meter.start_input) if first and meter.input_is_told else None
-        trim = Trim(self._hold_id, evidence_of(meter, self._shape), amount)
+        trim = Trim(self._hold_id, evidence_of(self._parts, meter, self._shape), amount)
         self._parts.background(self._parts.commits.submit(self._organization_id, trim))
 
     def _trimmed(self, start: TokenCounts | None) -> int | None:
@@ -80,50 +72,19 @@ class Journal:
         return cost.total + tools + self._bound.amount() - self._bound.fixed_nano
 
 
-def evidence_of(meter: Meter | None, shape: dict[str, Any]) -> str:
-    """Return the evidence as stored: JSON of the input at `message_start`, output bytes, and the shape."""
+def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str:
+    """Return the evidence as stored: JSON of the input at `message_start`, output bytes, the shape, and the journal.
+
+    The journal is this process's of settlements: the exact end may be waiting there, which no estimate replaces.
+    """
     start = asdict(meter.start_input) if meter and meter.start_input else None
     output_bytes = meter.output_bytes if meter else 0
-    return json.dumps({"start": start, "output_bytes": output_bytes, **shape}, separators=(",", ":"))
+    told = {"start": start, "output_bytes": output_bytes, "journal": parts.spool.name, **shape}
+    return json.dumps(told, separators=(",", ":"))
 
 
 async def renew_leases(parts: Parts) -> None:
-    """Extend the leases of this process's running attempts."""
+    """Extend the leases of this process's running attempts, all in one batch per organization."""
     until = clock.now() + timedelta(seconds=LEASE_SECONDS)
-    for hold_id, organization_id in list(parts.running.items()):
-        await parts.commits.submit(organization_id, Extend(hold_id, until))
-
-
-async def resolve_lost(parts: Parts) -> int:
-    """Mark holds whose lease has passed as in doubt and settle those that can be; return how many were settled."""
-    settled = 0
-    for row in await holds.overdue(parts.store):
-        organization_id, hold_id, state = row[0], row[1], row[2]
-        if hold_id in parts.running or parts.spool.waiting():
-            continue  # it is under way, or the database may still hear how it ended
-        if state == "reserved":
-            await parts.commits.submit(organization_id, Lose(hold_id, clock.now()))
-            logger.warning("hold %s is in doubt: its process stopped answering for it", hold_id)
-        settlement = _settlement(parts, row)
-        if settlement is not None:
-            await parts.commits.submit(organization_id, settlement)
-            settled += 1
-    return settled
-
-
-def _settlement(parts: Parts, row: Row) -> Settle | None:
-    """Return the flagged estimate that ends a lost hold, or None while evidence may still come."""
-    _, hold_id, _, _, price_version, _, _, _, admitted_at_us, text = row
-    evidence = json.loads(text)
-    started = evidence["start"] is not None
-    admitted_at = clock.from_timestamp(admitted_at_us)
-    if not started and clock.now() - admitted_at < WITHOUT_EVIDENCE:
-        return None
-    start = TokenCounts(**evidence["start"]) if started else None
-    counts = estimate(
-        start, evidence["output_bytes"], input_bound=evidence["input_bound"], most_output=evidence["max_output"]
-    )
-    reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"])
-    price = parts.book.by_version(price_version)
-    usage, _ = rate_reported(reported, pinned=price, book=parts.book, day=admitted_at.date())
-    return Settle(hold_id, usage, clock.now(), flags="estimated process_lost")
+    renewals = [parts.commits.submit(organization, Extend(hold, until)) for hold, organization in parts.running.items()]
+    await asyncio.gather(*renewals)

@@ -78,7 +78,7 @@ async def hold(
             facts_version=facts.version,
             clamps=facts.clamps,
             floor_output=call.floor_output,
-            evidence=evidence_of(None, _estimate_facts(shape, price, shape.max_output)),
+            evidence=evidence_of(parts, None, _estimate_facts(shape, price, shape.max_output)),
         )
         answer = await parts.commits.submit(facts.organization_id, ask)
         if not isinstance(answer, Stale):

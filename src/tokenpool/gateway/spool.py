@@ -8,7 +8,9 @@ replay that was half done before a crash changes nothing.
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         """*folder* is made when it is first needed, readable by its owner alone."""
         self._folder = folder
+
+    @cached_property
+    def name(self) -> str:
+        """Return what this folder is called by evidence, made once for all processes that share it."""
+        path = self._folder / "name"
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            mine = self._folder / f"{ids.new('spool')}.part"
+            mine.write_text(mine.stem)
+            with suppress(FileExistsError):
+                path.hardlink_to(mine)
+            mine.unlink()
+        return path.read_text()
 
     def write(self, organization_id: str, operation: Settle | Void) -> None:
         """Put *operation* on the disk; on return it survives power loss.
@@ -57,14 +72,17 @@ class Spool:
         """Commit what waits, in order, until the database is away again; return how many were committed."""
         done = 0
         for path in self.waiting():
-            facts = json.loads(path.read_text())
+            try:
+                facts = json.loads(path.read_text())
+            except FileNotFoundError:  # another process of this folder was faster
+                continue
             operation = _operation(facts)
             try:
                 answer = await commits.submit(facts["organization_id"], operation)
             except Unavailable:
                 break
             if isinstance(answer, Done) or _same(answer, operation):
-                path.unlink()
+                path.unlink(missing_ok=True)
                 done += 1
             else:  # kept for people: somebody else ended this hold another way
                 path.rename(path.with_suffix(".refused"))

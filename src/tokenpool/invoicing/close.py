@@ -1,7 +1,9 @@
-"""Closing a month: open -> closing -> final, with the number, the bytes and a last check in one transaction.
+"""Closing a month: open -> final, with the number, the bytes and a last check in one transaction.
 
 New requests belong to the next month already; a month is closed when none of its holds is open. If
-the last check fails, the month is parked with its reason and nothing is billed.
+the last check fails, the month is parked with its reason and nothing is billed. All of it happens
+under the organization's lock, and the gate refuses admissions before the end of a closed month: a
+request that was under way while its month was closed asks again, and counts in the next.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from tokenpool.limits.models import Account, Hold
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications.outbox import raise_notice
 from tokenpool.organizations import trail
-from tokenpool.organizations.models import Organization
+from tokenpool.organizations.models import Gate, Organization
 from tokenpool.organizations.roles import Principal, Right, system
 
 GRACE = timedelta(hours=72)
@@ -77,11 +79,11 @@ def close_month(*, by: Principal, month: Month) -> Invoice:
     by.require(Right.OWN)
     _check_month(by, month, latest=Month.of(clock.now()).previous())
     with transaction.atomic():
-        series, _ = InvoiceSeries.objects.select_for_update().get_or_create(organization_id=by.organization_id)
+        Gate.objects.select_for_update().get(organization_id=by.organization_id)
+        series, _ = InvoiceSeries.objects.get_or_create(organization_id=by.organization_id)
         done = Invoice.objects.filter(organization_id=by.organization_id, month=str(month)).first()
         if done is not None:
             return done
-        _mark(by, month, "closing")
         if count := _open_holds(by, month):
             raise Conflict(
                 f"{count} holds of {month} are still open; they end by themselves, at the latest after 24 hours."
@@ -90,8 +92,9 @@ def close_month(*, by: Principal, month: Month) -> Invoice:
         reason = _disagreement(by, month, composed)
         if reason is None:
             return _issue(by, month, series, composed)
+        if not MonthClose.objects.filter(organization_id=by.organization_id, month=str(month), reason=reason).exists():
+            trail.note(by, Action.INVOICE_PARKED, ("month", str(month)), after={"reason": reason})
         _mark(by, month, "parked", reason)
-        trail.note(by, Action.INVOICE_PARKED, ("month", str(month)), after={"reason": reason})
     raise Conflict(f"{month} is parked: {reason}. Nothing was billed; run `tokenpool verify`.")
 
 
@@ -102,11 +105,7 @@ def close_due(now: datetime) -> int:
     for organization in Organization.objects.order_by("id"):
         by = system(organization.id)
         month = Month.of(organization.created_at)
-        done = set(
-            MonthClose.objects.filter(organization_id=organization.id)
-            .exclude(state="closing")
-            .values_list("month", flat=True)
-        )
+        done = set(MonthClose.objects.filter(organization_id=organization.id).values_list("month", flat=True))
         while month <= last:
             if str(month) not in done and not _open_holds(by, month):
                 try:
@@ -135,6 +134,8 @@ def _issue(by: Principal, month: Month, series: InvoiceSeries, composed: documen
         issued_at=clock.now(),
     )
     _mark(by, month, "final")
+    closed = Gate.objects.filter(organization_id=by.organization_id, open_from_us__lt=clock.timestamp(month.end))
+    closed.update(open_from_us=clock.timestamp(month.end))
     facts = {"month": str(month), "number": invoice.number, "total_nano": invoice.total_cents * 10_000_000}
     trail.note(by, Action.INVOICE_CLOSED, ("invoice", invoice.id), after={**facts, "sha256": invoice.sha256})
     raise_notice(organization_id=by.organization_id, key=f"invoice:{month}", kind="invoice_ready", facts=facts)

@@ -4,18 +4,18 @@ from django.db import models
 
 
 class MonthClose(models.Model):
-    """How far the closing of a month has come: closing, final, or parked with a reason."""
+    """How the closing of a month ended: final, or parked with a reason."""
 
     pk = models.CompositePrimaryKey("organization_id", "month")
     organization_id = models.CharField(max_length=40)
     month = models.CharField(max_length=7)
-    state = models.CharField(max_length=8)  # closing, final, parked
+    state = models.CharField(max_length=8)  # final, parked
     reason = models.CharField(max_length=400, default="", blank=True)
     changed_at = models.DateTimeField()
 
 
 class InvoiceSeries(models.Model):
-    """The last number given out; locked inside the closing transaction, so numbers have no gaps."""
+    """The last number given out: raised inside the closing transaction, under the lock, so numbers have no gaps."""
 
     organization_id = models.CharField(max_length=40, primary_key=True)
     last_number = models.BigIntegerField(default=0)

@@ -14,6 +14,7 @@ from tokenpool.limits import tables
 from tokenpool.limits.decide import AccountKey, Applied, Balance, Granted, Short, decide, fullest
 from tokenpool.limits.hierarchy import Cap
 from tokenpool.limits.operations import (
+    Alive,
     Answer,
     Attribution,
     Authorize,
@@ -42,10 +43,9 @@ _DONE = Done()
 class Batch:
     """The state a batch is decided on: what was read under the lock, moved as each operation passes."""
 
-    def __init__(self, organization_id: str, version: int, windows: str, holds: Sequence[HoldRow]) -> None:
+    def __init__(self, organization_id: str, gate: tables.GateRow, holds: Sequence[HoldRow]) -> None:
         self.organization_id = organization_id
-        self.version = version
-        self.windows = windows
+        self.version, self.windows, self.open_from_us = gate
         self.holds = {hold.id: hold for hold in holds}
         self.balances: dict[AccountKey, Balance] = {}
         self.places: dict[PlaceName, Place] = {}
@@ -113,9 +113,9 @@ class Batch:
         hold = self.holds.get(ask.hold_id)
         if hold is not None:
             return Ended(hold.state, hold.settled_nano, hold.end_reason)
-        if ask.facts_version is not None and ask.facts_version != self.version:
-            return Stale(self.version)
         place, at_us = self.place_of[ask.hold_id], clock.timestamp(ask.admitted_at)
+        if ask.facts_version not in (None, self.version) or at_us < self.open_from_us:
+            return Stale(self.version)
         verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
         if isinstance(verdict, Short):
             return self._refuse(ask, verdict, at_us)
@@ -133,7 +133,9 @@ class Batch:
         self.refusing[binding.cap.limit_id, binding.account] = (binding, member_id, at_us)
         return refusal
 
-    def _settle(self, hold: HoldRow, operation: Settle) -> Done:
+    def _settle(self, hold: HoldRow, operation: Settle) -> Done | Alive:
+        if operation.if_in_doubt and hold.state != "in_doubt":
+            return Alive()
         at_us = clock.timestamp(operation.settled_at)
         month = self.months_with_time.get(hold.id)
         if month is not None:

@@ -1,27 +1,45 @@
 """Open holds seen from outside a request: which leases have passed, which holds are in doubt."""
 
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
 from tokenpool.kernel import clock
-from tokenpool.kernel.group_commit import Row, Store
+from tokenpool.kernel.group_commit import Store
 from tokenpool.limits import tables
 from tokenpool.limits.tables import HoldRow
 
+MOST_AT_ONCE = 500
 _OVERDUE = (
-    "select organization_id, id, state, model, price_version, amount_nano, reserved_nano, max_output, "
-    "admitted_at_us, evidence from limits_hold where ended_at_us is null and lease_until_us < ? "
-    "order by organization_id, id limit 500"
+    "select organization_id, id, state, price_version, admitted_at_us, lease_until_us, evidence from limits_hold "
+    "where ended_at_us is null and lease_until_us < ? and (organization_id, id) > (?, ?) "
+    "order by organization_id, id limit ?"
 )
 _OPEN_IN_MONTH = (
     "select count(*) from limits_hold where organization_id = ? and ended_at_us is null and admitted_at_us < ?"
 )
 
 
-async def overdue(store: Store) -> list[Row]:
-    """Return up to 500 open holds whose lease has passed.
+class Overdue(NamedTuple):
+    """An open hold whose lease has passed. Instants are microseconds since 1970."""
 
-    Each row: organization, id, state, model, price version, amount, reserved amount, maximum
-    output, admission (microseconds since 1970), evidence.
-    """
-    return await store.read(_OVERDUE, (clock.timestamp(clock.now()),))
+    organization_id: str
+    id: str
+    state: str
+    price_version: str
+    admitted_at_us: int
+    lease_until_us: int
+    evidence: str
+
+
+async def overdue(store: Store) -> AsyncIterator[Overdue]:
+    """Yield every open hold whose lease has passed, whatever their number, a page of 500 at a time."""
+    now, last = clock.timestamp(clock.now()), ("", "")
+    while rows := await store.read(_OVERDUE, (now, *last, MOST_AT_ONCE)):
+        for row in rows:
+            yield Overdue(*row)
+        last = (rows[-1][0], rows[-1][1])
+        if len(rows) < MOST_AT_ONCE:
+            return
 
 
 async def find(store: Store, organization_id: str, hold_id: str) -> HoldRow | None:

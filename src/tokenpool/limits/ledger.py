@@ -28,8 +28,8 @@ def transaction(
     """
     hold_ids = sorted({operation.hold_id for operation in operations})
     gate, holds = yield [tables.lock_gate(organization_id), tables.read_holds(organization_id, hold_ids)]
-    version, windows = gate[0] if gate else (0, Window.MONTH)
-    batch = Batch(organization_id, version, windows, [HoldRow.from_row(row) for row in holds])
+    facts = tables.GateRow(*gate[0]) if gate else tables.GateRow(0, Window.MONTH, 0)
+    batch = Batch(organization_id, facts, [HoldRow.from_row(row) for row in holds])
     keys = batch.locate(operations)
     if keys:
         accounts, caps = yield [

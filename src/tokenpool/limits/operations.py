@@ -57,6 +57,7 @@ class Settle(NamedTuple):
     usage: tuple[RatedUsage, ...]
     settled_at: datetime
     flags: str = ""
+    if_in_doubt: bool = False  # an estimate: only while no process answers for the hold
 
 
 class Void(NamedTuple):
@@ -124,7 +125,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The credential's facts have changed since they were read; read them again and ask again."""
+    """The facts have changed since they were read, or the month has been closed; read them and the clock again."""
 
     version: int
 
@@ -146,11 +147,16 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """The hold is not in doubt: its process answers for it. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """No such hold in this organization."""
 
 
-Answer = Held | Refusal | Stale | Done | Ended | Unknown
+Answer = Held | Refusal | Stale | Done | Ended | Alive | Unknown
 
 
 class Movement(NamedTuple):

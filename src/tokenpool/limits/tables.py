@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from tokenpool.kernel.group_commit import Row, Statement
 from tokenpool.kernel.period import Window
@@ -48,9 +49,17 @@ class HoldRow:
         return cls(row[0], row[1], Attribution(*who), *row[9:19])
 
 
+class GateRow(NamedTuple):
+    """What `lock_gate` reads: the facts' version, the windows kept, and where the first open month begins."""
+
+    version: int
+    windows: str
+    open_from_us: int
+
+
 def lock_gate(organization_id: str) -> Statement:
-    """Read the organization's facts version and the windows it keeps; on PostgreSQL this row is the lock."""
-    sql = "select version, windows from organizations_gate where organization_id = ?"
+    """Read what every decision of an organization stands on; on PostgreSQL this row is the lock."""
+    sql = "select version, windows, open_from_us from organizations_gate where organization_id = ?"
     return Statement(sql, [(organization_id,)], locks=True)
 
 

@@ -1,13 +1,15 @@
 """The courier: gives each notice to the people it concerns, and sends what has to leave the house.
 
 Notices were written in the transaction of their cause, so none is lost; deliveries are tried again
-with growing pauses until they succeed or have failed twelve times, which the delivery log shows.
+with growing pauses until they succeed or have failed twelve times, which the delivery log shows. Any
+number of processes may have a courier: each delivery is claimed before it is sent.
 """
 
 import json
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -25,6 +27,7 @@ OWNERS = (Role.PRIMARY_OWNER, Role.OWNER)
 MOST_ATTEMPTS = 12
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
+CLAIM = timedelta(minutes=5)  # longer than any mail server may take; then its process is taken for dead
 MOST_AT_ONCE = 100
 
 
@@ -83,32 +86,30 @@ def _deliveries(notice: Notice) -> Iterable[Delivery]:
 
 
 def _send(delivery: Delivery) -> bool:
-    """Try one delivery; write down how it went."""
-    row = Delivery.objects.filter(
-        organization_id=delivery.organization_id,
-        notice_id=delivery.notice_id,
-        person_id=delivery.person_id,
-        channel=delivery.channel,
-    )
+    """Try one delivery, if no other process has it; write down how it went."""
     attempts = delivery.attempts + 1
+    place = {name: getattr(delivery, name) for name in ("organization_id", "notice_id", "person_id", "channel")}
+    unclaimed = Delivery.objects.filter(**place, state="waiting", attempts=delivery.attempts)
+    if not unclaimed.update(attempts=attempts, next_attempt_at=clock.now() + CLAIM):
+        return False
+    row = Delivery.objects.filter(**place, attempts=attempts)
     try:
         _mail(delivery).send()
     except Exception as error:  # noqa: BLE001 - one broken mailbox must not stop the others
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempts - 1))
         given_up = attempts >= MOST_ATTEMPTS
         row.update(
-            attempts=attempts,
             state="failed" if given_up else "waiting",
             next_attempt_at=None if given_up else clock.now() + pause,
             error=f"{type(error).__name__}: {error}"[:200],
         )
         return False
-    row.update(attempts=attempts, state="sent", sent_at=clock.now(), next_attempt_at=None, error="")
+    row.update(state="sent", sent_at=clock.now(), next_attempt_at=None, error="")
     return True
 
 
 def _mail(delivery: Delivery) -> EmailMessage:
-    """Compose the e-mail in the person's language."""
+    """Compose the e-mail in the person's language; sent again after a crash it has the same Message-ID."""
     notice = Notice.objects.get(organization_id=delivery.organization_id, id=delivery.notice_id)
     person = Person.objects.get(id=delivery.person_id)
     organization = Organization.objects.get(id=delivery.organization_id)
@@ -116,4 +117,5 @@ def _mail(delivery: Delivery) -> EmailMessage:
         subject = " ".join(f"[{organization.name}] {sentences.subject(notice)}".split())
         where = "invoices" if notice.kind == "invoice_ready" else "alerts"
         body = f"{sentences.sentence(notice)}\n\n{settings.PUBLIC_URL}/{where}\n"
-    return EmailMessage(subject, body, to=[person.email])
+    message_id = f"<{notice.id}.{person.id}@{urlsplit(settings.PUBLIC_URL).hostname}>"
+    return EmailMessage(subject, body, to=[person.email], headers={"Message-ID": message_id})

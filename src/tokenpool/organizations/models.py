@@ -86,6 +86,7 @@ class Gate(models.Model):
     organization_id = models.CharField(max_length=40, primary_key=True)
     version = models.BigIntegerField(default=1)
     windows = models.CharField(max_length=20, default="month")  # whose accounts are kept: “month day”
+    open_from_us = models.BigIntegerField(default=0)  # the end of the last closed month: nothing is admitted before
 
 
 class Member(models.Model):

@@ -33,8 +33,8 @@ def ledger_on(store: Store) -> GroupCommit:
 
 async def found(store: Store, organization_id: str) -> None:
     """Make the row that is an organization's lock."""
-    sql = "insert into organizations_gate (organization_id, version, windows) values (?, ?, ?)"
-    await store.run(lambda: _write([Statement(sql, [(organization_id, 1, WINDOWS)])]))
+    sql = "insert into organizations_gate (organization_id, version, windows, open_from_us) values (?, ?, ?, ?)"
+    await store.run(lambda: _write([Statement(sql, [(organization_id, 1, WINDOWS, 0)])]))
 
 
 async def limit(
