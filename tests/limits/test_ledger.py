@@ -1,5 +1,6 @@
 """The ledger: every hold ends exactly once, accounts equal holds and events, refusals change nothing."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -89,6 +90,19 @@ async def test_nothing_is_admitted_into_a_closed_month(bench: Bench) -> None:
     assert [Stale, Held] == answers
     assert Done() == await bench.do(settle(before.hold_id, 1_000))
     assert ((20_000_000, 0), (0, DOLLAR)) == (bench.account("organization"), bench.account("organization", "2026-12"))
+
+
+async def test_an_id_that_two_members_ask_with_at_once_counts_for_the_first_alone(bench: Bench) -> None:
+    """In one batch, whichever of them is refused or held; the hold ends where it was counted."""
+    bench.limit("member:user_1", "each", 0)
+    asks = [bench.ask(DOLLAR, f"user_{number}", hold_id="hold_shared") for number in (1, 2, 3)]
+
+    answers = [type(one) for one in await asyncio.gather(*(bench.do(ask) for ask in asks))]
+
+    assert [Refusal, Held, Ended] == answers
+    assert [(0, 0), (0, DOLLAR), (0, 0)] == [bench.account(f"member:user_{number}") for number in (1, 2, 3)]
+    await bench.do(Void("hold_shared", "tried", NOW))
+    assert (0, 0) == bench.account("member:user_2")
 
 
 async def test_an_estimate_ends_only_a_hold_that_is_in_doubt(bench: Bench) -> None:

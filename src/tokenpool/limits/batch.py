@@ -113,7 +113,8 @@ class Batch:
         hold = self.holds.get(ask.hold_id)
         if hold is not None:
             return Ended(hold.state, hold.settled_nano, hold.end_reason)
-        place, at_us = self.place_of[ask.hold_id], clock.timestamp(ask.admitted_at)
+        at_us = clock.timestamp(ask.admitted_at)
+        place = self.places[name_of(ask.who, at_us)]  # not by the id: two members may ask with the same at once
         if ask.facts_version not in (None, self.version) or at_us < self.open_from_us:
             return Stale(self.version)
         verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
@@ -121,6 +122,7 @@ class Batch:
             return self._refuse(ask, verdict, at_us)
         hold = _granted(ask, verdict, at_us)
         self.holds[hold.id] = self.changed[hold.id] = hold
+        self.place_of[hold.id] = place
         place.move(held=verdict.amount_nano)
         worst = fullest(place.limits)
         clamped = verdict.max_output < ask.bound.max_output
