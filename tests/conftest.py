@@ -39,6 +39,11 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  #
 settings.AUTH_PASSWORD_VALIDATORS = settings.AUTH_PASSWORD_VALIDATORS[:1]  # the list of common ones is large
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the proofs run in their long form."""
+    parser.addoption("--times", type=int, default=1, help="How many times the short form each proof runs.")
+
+
 def pytest_sessionfinish() -> None:
     """Leave nothing behind."""
     shutil.rmtree(_HOME, ignore_errors=True)

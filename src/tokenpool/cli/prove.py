@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import typer
 
-from tokenpool.proofs import crash, mutants, race, scratch, tamper
+from tokenpool.proofs import crash, crew, mutants, race, scratch, tamper
 
 SHARES = {"race": 0.5, "kills": 0.4}  # of the time; mutants and edits take what they need
 ROUNDS_AT_ONCE, KILLS_AT_ONCE, EDITS = 20, 5, 100
@@ -46,7 +46,7 @@ async def _race(address: str, seconds: float) -> Line:
             seed += ROUNDS_AT_ONCE
     await store.close()
     return {
-        "experiment": f"race of {race.PROCESSES} processes x {race.CALLERS} callers",
+        "experiment": f"race of {crew.PROCESSES} processes x {crew.CALLERS} callers",
         "holds": all(tally.holds for tally in tallies),
         "rounds": sum(tally.rounds for tally in tallies),
         "granted": sum(tally.granted for tally in tallies),

@@ -1,10 +1,8 @@
 """The race for the last dollar: processes with many callers each, every level binding in turn, an observer."""
 
 import asyncio
-import multiprocessing
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -12,17 +10,18 @@ from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.limits.operations import Held
-from tokenpool.proofs import mutants, scratch
+from tokenpool.proofs import crew, scratch
 
 LEVELS = (
     ("organization", "pool"),
     ("seat_type:chat", "pool"),
     ("seat_type:chat", "each"),
+    ("group:grp_1", "pool"),
+    ("group:grp_1", "each"),
     ("member:user_1", "each"),
     ("organization", "each"),
 )
-PROCESSES, CALLERS, ASKS = 4, 8, 2
-FITTING = 20
+ASKS, FITTING = 2, 20
 
 
 @dataclass
@@ -43,24 +42,9 @@ class Tally:
         return not (self.over_nano or self.falsely_refused or self.broken_sums)
 
 
-@contextmanager
-def racers(address: str, *, processes: int = PROCESSES, mutant: str = "") -> Iterator[list[Connection]]:
-    """Start *processes* that race on the database at *address* whenever they are told an organization and a seed."""
-    spawn = multiprocessing.get_context("spawn")
-    pipes, running = [], []
-    for number in range(processes):
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_racer, args=(address, number, mutant, theirs), daemon=True)
-        process.start()
-        pipes.append(ours)
-        running.append(process)
-    try:
-        yield pipes
-    finally:
-        for pipe in pipes:
-            pipe.send(None)
-        for process in running:
-            process.join(10)
+def racers(address: str, *, mutant: str = "") -> AbstractContextManager[list[Connection]]:
+    """Return the processes that race on the database at *address* whenever they are told."""
+    return crew.hired(address, race, mutant=mutant)
 
 
 async def run(store: Store, pipes: list[Connection], seeds: range, *, until_broken: bool = False) -> Tally:
@@ -79,9 +63,8 @@ async def _round(store: Store, pipes: list[Connection], seed: int, tally: Tally)
     await scratch.found(store, organization_id)
     await scratch.limit(store, organization_id, scope, basis, limit_nano)
     account = scope if basis == "pool" else "member:user_1"
-    for pipe in pipes:
-        pipe.send((organization_id, seed))
-    while not all(pipe.poll() for pipe in pipes):
+    crew.tell(pipes, organization_id, seed)
+    while not crew.done(pipes):
         tally.over_nano = max(tally.over_nano, await _counted(store, organization_id, account) - limit_nano)
         tally.observations += 1
         await asyncio.sleep(0.002)
@@ -102,20 +85,12 @@ async def _counted(store: Store, organization_id: str, account: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _racer(address: str, number: int, mutant: str, pipe: Connection) -> None:
-    asyncio.run(_race_when_told(address, number, mutant, pipe))
-
-
-async def _race_when_told(address: str, number: int, mutant: str, pipe: Connection) -> None:
-    store = mutants.infect(mutant, scratch.open_store(address))
+async def race(store: Store, organization_id: str, seed: int, number: int) -> tuple[int, int]:
+    """Ask from many callers at once in this process; return how many asks were granted and how many were not."""
     commits = scratch.ledger_on(store)
-    loop = asyncio.get_running_loop()
-    while told := await loop.run_in_executor(None, pipe.recv):
-        organization_id, seed = told
-        chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(CALLERS)]  # noqa: S311 - seeded
-        found = await asyncio.gather(*(_caller(commits, organization_id, chance) for chance in chances))
-        pipe.send((sum(found), CALLERS * ASKS - sum(found)))
-    await store.close()
+    chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(crew.CALLERS)]  # noqa: S311 - seeded
+    found = await asyncio.gather(*(_caller(commits, organization_id, chance) for chance in chances))
+    return sum(found), crew.CALLERS * ASKS - sum(found)
 
 
 async def _caller(commits: GroupCommit, organization_id: str, chance: random.Random) -> int:
@@ -124,8 +99,9 @@ async def _caller(commits: GroupCommit, organization_id: str, chance: random.Ran
     for _ in range(ASKS):
         await asyncio.sleep(chance.random() * 0.004)
         hold_id = ids.new("hold")
+        ask = scratch.ask(hold_id, scratch.DOLLAR, "user_1", "chat", groups=("grp_1",))
         with suppress(Unavailable):  # a mutant's write may be refused by a constraint; its sums tell of it
-            answer = await commits.submit(organization_id, scratch.ask(hold_id, scratch.DOLLAR, "user_1", "chat"))
+            answer = await commits.submit(organization_id, ask)
             if isinstance(answer, Held):
                 granted += 1
                 await asyncio.sleep(chance.random() * 0.004)

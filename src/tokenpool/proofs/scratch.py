@@ -1,10 +1,8 @@
 """A scratch organization on a real database, driven through the ledger alone, from any number of processes."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import GroupCommit, Row, Statement, Store, Transaction
 from tokenpool.kernel.postgres import PostgresStore
 from tokenpool.kernel.sqlite import SqliteStore
@@ -18,6 +16,16 @@ from tokenpool.pricing.cost import Cost
 DOLLAR = 1_000_000_000
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WINDOWS = "month day week"
+_WHO = "member_id, seat_type, group_ids"
+_HELD = (
+    f"select {_WHO}, sum(amount_nano) from limits_hold where organization_id = ? and ended_at_us is null "  # noqa: S608
+    f"group by {_WHO}"
+)
+_SPENT = f"select {_WHO}, sum(cost_nano) from metering_usageevent where organization_id = ? group by {_WHO}"  # noqa: S608
+_STORED = (
+    "select scope, sum(spent_nano), sum(held_nano) from limits_account where organization_id = ? "
+    "and window_key like '____-__' group by scope"
+)
 Decide = Callable[[str, list[object]], Transaction[list[object]]]
 
 
@@ -34,26 +42,29 @@ def ledger_on(store: Store) -> GroupCommit:
 async def found(store: Store, organization_id: str) -> None:
     """Make the row that is an organization's lock."""
     sql = "insert into organizations_gate (organization_id, version, windows, open_from_us) values (?, ?, ?, ?)"
-    await store.run(lambda: _write([Statement(sql, [(organization_id, 1, WINDOWS, 0)])]))
+    await store.run(lambda: written([Statement(sql, [(organization_id, 1, WINDOWS, 0)])]))
 
 
 async def limit(
     store: Store, organization_id: str, scope: str, basis: str, amount_nano: int | None, *,
-    window: str = "month", state: str = "amount", exception: bool = False,
+    window: str = "month", state: str = "amount", exception: bool = False, also: Sequence[Statement] = (),
 ) -> str:  # fmt: skip
-    """Add a dated row of a limit under the organization's lock, and return its id."""
+    """Add a dated row of a limit, and what is *also* to be written, under the organization's lock; return its id."""
     sql = (
         'insert into limits_spendlimit (organization_id, scope, basis, "window", id, state, amount_nano, exception, '
         "set_at, set_by, reason) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
-    await asyncio.sleep(0.001)  # ids sort by milliseconds, and the newest row stands
-    limit_id = ids.new("spl")
-    row = (organization_id, scope, basis, window, limit_id, state, amount_nano, exception, str(NOON), "a proof", "")
-    lock = Statement(
-        "select version from organizations_gate where organization_id = ?", [(organization_id,)], locks=True
-    )
-    await store.run(lambda: _write([lock, Statement(sql, [row])]))
-    return limit_id
+    mine = [(organization_id,)]
+
+    def added() -> Transaction[str]:
+        rows = Statement("select count(*) from limits_spendlimit where organization_id = ?", mine)
+        _, counted = yield [lock(organization_id), rows]
+        limit_id = f"spl_{counted[0][0]:026}"  # the newest row stands, and this one is
+        row = (organization_id, scope, basis, window, limit_id, state, amount_nano, exception, str(NOON), "a proof", "")
+        yield [Statement(sql, [row]), *also]
+        return limit_id
+
+    return await store.run(added)
 
 
 def ask(
@@ -71,19 +82,13 @@ def settle(hold_id: str, cost_nano: int, at: datetime = NOON) -> Settle:
 
 
 async def broken_sums(store: Store, organization_id: str) -> list[str]:
-    """Return every account whose held is not its open holds, or whose spent is not its events."""
-    holds = await store.read(
-        "select member_id, seat_type, group_ids, sum(amount_nano) from limits_hold where organization_id = ? "
-        "and ended_at_us is null group by member_id, seat_type, group_ids", (organization_id,),
-    )  # fmt: skip
-    events = await store.read(
-        "select member_id, seat_type, group_ids, sum(cost_nano) from metering_usageevent where organization_id = ? "
-        "group by member_id, seat_type, group_ids", (organization_id,),
-    )  # fmt: skip
-    stored = await store.read(
-        "select scope, sum(spent_nano), sum(held_nano) from limits_account where organization_id = ? "
-        "and window_key like '____-__' group by scope", (organization_id,),
-    )  # fmt: skip
+    """Return every account whose held is not its open holds, or whose spent is not its events; read under the lock."""
+
+    def examined() -> Transaction[list[list[Row]]]:
+        yield [lock(organization_id)]
+        return (yield [Statement(query, [(organization_id,)]) for query in (_HELD, _SPENT, _STORED)])
+
+    holds, events, stored = await store.run(examined)
     held, spent = _by_scope(holds), _by_scope(events)
     wrong = []
     for scope, its_spent, its_held in stored:
@@ -102,5 +107,13 @@ def _by_scope(rows: list[Row]) -> dict[str, int]:
     return sums
 
 
-def _write(statements: list[Statement]) -> Transaction[None]:
+def lock(organization_id: str) -> Statement:
+    """Take the organization's lock."""
+    return Statement(
+        "select version from organizations_gate where organization_id = ?", [(organization_id,)], locks=True
+    )
+
+
+def written(statements: list[Statement]) -> Transaction[None]:
+    """Write in a transaction of its own."""
     yield statements
