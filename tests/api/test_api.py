@@ -73,6 +73,59 @@ def test_what_is_no_amount_is_refused_and_sets_nothing(machine: Machine, amount:
 
 
 @pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"currency": "EUR"}, "currency"),
+        ({"currency": ""}, "currency"),
+        ({"period": "yearly"}, "period"),
+        ({"period": "month"}, "period"),
+        ({"basis": "some"}, "basis"),
+        ({"exception": True}, "exception"),
+        ({"scope": {"type": "planet"}}, "scope.type"),
+        ({"scope": {"type": "user"}}, "scope.user_id"),
+        ({"reason": "x" * 201}, "reason"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_by_its_field(machine: Machine, more: dict[str, Any], field: str) -> None:
+    """Another currency, a window that does not exist, and their like: 400, nothing set."""
+    body = {"scope": {"type": "organization"}, "amount": "100", **more}
+
+    status, answer = machine.call("POST", "organizations/spend_limits", body)
+
+    assert (400, field, 0) == (status, answer["error"]["details"]["field"], SpendLimit.objects.count())
+
+
+def test_a_limit_may_say_the_organizations_currency(machine: Machine) -> None:
+    """Dollars are dollars."""
+    body = {"scope": {"type": "organization"}, "amount": "100", "currency": "USD"}
+
+    assert 200 == machine.call("POST", "organizations/spend_limits", body)[0]
+
+
+def test_of_two_seats_given_at_once_the_second_is_a_conflict(machine: Machine) -> None:
+    """`expect` is what was seen: 409 names what stands now, 200 when it still does."""
+    path = f"tokenpool/members/{machine.org.farid.member_id}/seat"
+
+    statuses = [
+        machine.call("PUT", path, {"seat_type": "chat_claude_code", "expect": "chat"})[0],
+        machine.call("PUT", path, {"seat_type": None, "expect": "chat"})[0],
+        machine.call("PUT", path, {"seat_type": None, "expect": "chat_claude_code"})[0],
+        machine.call("PUT", path, {"seat_type": "chat", "expect": "none"})[0],
+    ]
+
+    assert [200, 409, 200, 200] == statuses
+
+
+@pytest.mark.parametrize("kind", ["meter", "compliance", "product"])
+def test_what_a_key_of_another_kind_can_read(machine: Machine, kind: str) -> None:
+    """The price list and whose key it is; neither the plan's fees nor its seat types."""
+    paths = ("organizations/me", "tokenpool/prices", "tokenpool/plan", "tokenpool/seat_types")
+
+    assert [200, 200, 403, 403] == [machine.call("GET", path, kind=kind)[0] for path in paths]
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         (b"{", "not valid JSON"),

@@ -19,7 +19,7 @@ from tokenpool.limits import caps, overview
 from tokenpool.limits.models import Account
 from tokenpool.metering import report
 from tokenpool.metering.models import DailyUsage, UsageEvent
-from tokenpool.organizations import members
+from tokenpool.organizations import members, seats
 from tokenpool.organizations.models import Member, Organization, Person
 from tokenpool.organizations.roles import Principal
 
@@ -110,7 +110,22 @@ def test_the_drop_down_saves_by_itself_and_can_be_undone(org: Aurora) -> None:
     page = saved.content.decode()
     assert (200, "chat_claude_code") == (saved.status_code, Member.objects.get(id=org.farid.member_id).seat_type)
     assert 'class="field saved"' in page
-    assert '<input type="hidden" name="seat_type" value="chat"><button>Undo' in page
+    undo = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.partition("toasts")[2]))
+    assert {"seat_type": "chat", "expect": "chat_claude_code"} == undo
+
+
+def test_a_seat_that_somebody_else_gave_meanwhile_is_shown_and_kept(org: Aurora) -> None:
+    """Ada saw Chat and takes it away; Bruno had given Claude Code: 409, who did what, and the field as it stands."""
+    seats.assign(by=org.bruno, member_id=org.farid.member_id, seat_type="chat_claude_code")
+    client = browser(org.ada, **{"hx-request": "true"})
+
+    late = client.post(f"/members/{org.farid.member_id}/seat", {"seat_type": "", "expect": "chat"})
+
+    page = late.content.decode()
+    assert (409, "chat_claude_code") == (late.status_code, Member.objects.get(id=org.farid.member_id).seat_type)
+    assert "bruno@aurora.example gave Farid Haddad Chat + Claude Code in the meantime" in page
+    assert '<option value="chat_claude_code" selected>' in page
+    assert '<input type="hidden" name="expect" value="chat_claude_code">' in page
 
 
 def test_a_seat_type_that_does_not_exist_keeps_the_old_one(org: Aurora) -> None:

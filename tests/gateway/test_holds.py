@@ -162,6 +162,14 @@ async def test_a_hold_counts_in_the_members_groups(meter: Meter) -> None:
         ({"max_tokens": None, "input_tokens_bound": None, "amount": "-1"}, "amount"),
         ({"product": "chess"}, "product"),
         ({"colour": "red"}, "colour"),
+        ({"currency": "EUR"}, "currency"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"input_tokens_bound": -1}, "input_tokens_bound"),
+        ({"max_tokens": None, "input_tokens_bound": None, "amount": "0.0000000001"}, "amount"),
+        ({"max_tokens": None, "input_tokens_bound": None, "amount": "9223372036.86"}, "amount"),
+        ({"lease_seconds": -5}, "lease_seconds"),
+        ({"lease_seconds": "30"}, "lease_seconds"),
+        ({"member": ""}, "member"),
         ({"model": "claude-unheard-of"}, "model"),
     ],
 )
@@ -178,11 +186,17 @@ async def test_bad_input_names_its_field_and_holds_nothing(meter: Meter, more: d
     [
         ({}, "usage"),
         ({"output": -1}, "usage.output"),
-        ({"output_tokens": -1}, "usage.output_tokens"),
-        ({"output_tokens": 10**13}, "usage.output_tokens"),
+        ({"input_tokens": 1, "output_tokens": -1}, "usage.output_tokens"),
+        ({"input_tokens": 1, "output_tokens": 10**13}, "usage.output_tokens"),
         ({"pages": 3}, "usage.pages"),
         ({"prompt_tokens": 5}, "usage"),
         ({"prompt_tokens": 5, "completion_tokens": -1}, "usage.completion_tokens"),
+        ({"input": 10**13}, "usage.input"),
+        ({"input": 1.5}, "usage.input"),
+        ({"web_search_requests": -1}, "usage.web_search_requests"),
+        ({"output_tokens": 1}, "usage.input_tokens"),
+        ({"input_tokens": None, "output_tokens": 1}, "usage.input_tokens"),
+        ({"input_tokens": 1}, "usage.output_tokens"),
         ({"output": 1_000_000}, "usage"),
     ],
 )
@@ -194,6 +208,56 @@ async def test_bad_usage_settles_nothing(meter: Meter, usage: dict[str, Any], fi
 
     assert (400, field) == (status, answer["error"]["details"]["field"])
     assert (0, hold["reserved_nano"]) == meter.gate.account()
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "field"),
+    [
+        ("settle", {}, "usage"),
+        ("settle", {"usage": []}, "usage"),
+        ("settle", {"usage": {"output": 1}, "cost": "1"}, "cost"),
+        ("extend", {"lease_seconds": 0}, "lease_seconds"),
+        ("extend", {"lease_seconds": 31_536_000}, "lease_seconds"),
+        ("void", {}, "reason"),
+        ("void", {"reason": ""}, "reason"),
+        ("void", {"reason": "x" * 61}, "reason"),
+    ],
+)
+async def test_a_bad_body_ends_nothing(meter: Meter, verb: str, body: dict[str, Any], field: str) -> None:
+    """A lease of nothing or of a year, an end without usage or reason: 400 with the field, and the hold stands."""
+    _, hold = await meter.hold()
+
+    status, answer = await meter.call(f"/{hold['id']}/{verb}", body)
+
+    assert (400, field) == (status, answer["error"]["details"]["field"])
+    assert hold == (await meter.call(f"/{hold['id']}"))[1]
+    assert (0, hold["reserved_nano"]) == meter.gate.account()
+
+
+async def test_an_ended_hold_ends_no_other_way(meter: Meter) -> None:
+    """Void: neither settled nor extended any more; the first end is told."""
+    _, hold = await meter.hold()
+    await meter.call(f"/{hold['id']}/void", {"reason": "provider away"})
+
+    answers = [
+        await meter.call(f"/{hold['id']}/settle", {"usage": {"output": 1}}),
+        await meter.call(f"/{hold['id']}/extend", {"lease_seconds": 60}),
+        await meter.call(f"/{hold['id']}/void", {"reason": "another"}),
+    ]
+
+    assert [409, 409, 200] == [status for status, _ in answers]
+    assert "The hold had ended before: void" in answers[0][1]["error"]["message"]
+    assert ("void", "provider away", (0, 0)) == (answers[2][1]["state"], answers[2][1]["reason"], meter.gate.account())
+
+
+@pytest.mark.parametrize(("verb", "body"), [("extend", {}), ("void", {"reason": "x"}), ("settle", {"usage": {"a": 1}})])
+async def test_an_unknown_hold_is_not_found_whatever_is_asked_of_it(
+    meter: Meter, verb: str, body: dict[str, Any]
+) -> None:
+    """404 in the envelope, also for what is no id at all."""
+    for hold_id in ("hold_00000000000000000000000000", "hold_", "%27%3B--"):
+        status, answer = await meter.call(f"/{hold_id}/{verb}", body)
+        assert (404, "There is no such hold.") == (status, answer["error"]["message"])
 
 
 async def test_another_organization_finds_nothing(meter: Meter, gate: Gate) -> None:

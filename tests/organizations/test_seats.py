@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builders import aurora
 from tokenpool.kernel import clock
-from tokenpool.kernel.errors import InvalidInput
+from tokenpool.kernel.errors import Conflict, InvalidInput
 from tokenpool.kernel.period import Month
 from tokenpool.organizations import seats
 from tokenpool.organizations.models import Gate, SeatAssignment
@@ -27,6 +27,22 @@ def test_assigning_what_is_held_changes_nothing(database: Path) -> None:
     seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="chat")
 
     assert before == (SeatAssignment.objects.count(), Gate.objects.get().version)
+
+
+def test_of_two_who_change_a_seat_at_once_the_second_is_told(database: Path) -> None:
+    """What was seen must still stand; wanting what stands already is no conflict."""
+    found = aurora()
+    farid, dieter = found.farid.member_id, found.dieter.member_id
+    seats.assign(by=found.bruno, member_id=farid, seat_type="chat_claude_code", expect="chat")
+
+    with pytest.raises(Conflict, match=r"bruno@aurora.example gave Farid Haddad Chat \+ Claude Code in the meantime"):
+        seats.assign(by=found.ada, member_id=farid, seat_type=None, expect="chat")
+    same = seats.assign(by=found.ada, member_id=farid, seat_type="chat_claude_code", expect="chat")
+    given = seats.assign(by=found.ada, member_id=dieter, seat_type="chat", expect="none")
+    with pytest.raises(Conflict, match="gave Dieter Lang Chat in the meantime"):
+        seats.assign(by=found.bruno, member_id=dieter, seat_type="chat_claude_code", expect="none")
+
+    assert ("chat_claude_code", "chat") == (same.seat_type, given.seat_type)
 
 
 def test_an_unknown_seat_type_names_the_known_ones(database: Path) -> None:

@@ -7,6 +7,7 @@ from ninja import Router, Status
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.organizations import api_keys, members, seats
 from tokenpool.organizations.models import ApiKey, Member, Organization, Plan
+from tokenpool.organizations.roles import Right
 
 router = Router()
 
@@ -26,6 +27,7 @@ class Seat(Strict):
     """The body of `PUT members/{id}/seat`."""
 
     seat_type: str | None
+    expect: str | None = None  # the seat type the caller saw, "none" for no seat
 
 
 class NewKey(Strict):
@@ -66,7 +68,7 @@ def one(request: KeyRequest, member_id: str) -> dict[str, Any]:
 @router.put("members/{member_id}/seat")
 def assign(request: KeyRequest, member_id: str, body: Seat) -> dict[str, Any]:
     """Assign a seat type, or none."""
-    return as_member(seats.assign(by=request.auth, member_id=member_id, seat_type=body.seat_type))
+    return as_member(seats.assign(by=request.auth, member_id=member_id, **body.dict()))
 
 
 @router.delete("members/{member_id}")
@@ -100,6 +102,7 @@ def revoke(request: KeyRequest, key_id: str) -> dict[str, Any]:
 @router.get("seat_types")
 def seat_types(request: KeyRequest) -> dict[str, Any]:
     """List the plan's seat types."""
+    request.auth.require(Right.SEE_MEMBERS)
     return {
         "data": [
             {
@@ -119,6 +122,7 @@ def seat_types(request: KeyRequest) -> dict[str, Any]:
 @router.get("plan")
 def plan(request: KeyRequest) -> dict[str, Any]:
     """Return the organization's plan."""
+    request.auth.require(Right.SEE_MEMBERS)
     organization = Organization.objects.get(id=request.auth.organization_id)
     found = Plan.objects.get(id=organization.plan_id)
     return {

@@ -42,6 +42,7 @@ class Wanted(Strict):
 
     scope: Scope
     amount: str | None
+    currency: str | None = None  # the organization's, if it is said at all
     period: str = "monthly"
     basis: str | None = None
     exception: bool = False
@@ -62,6 +63,9 @@ def listed(request: KeyRequest) -> dict[str, Any]:
 def set_limit(request: KeyRequest, body: Wanted) -> dict[str, Any]:
     """Set a limit: the newest row of (scope, basis, period) stands."""
     scope = _scope_text(body.scope)
+    currency = Organization.objects.values_list("currency", flat=True).get(id=request.auth.organization_id)
+    if body.currency not in (None, currency):
+        raise InvalidInput(f"currency: this organization's limits are in {currency}; leave it out.", field="currency")
     if body.period not in WINDOWS:
         raise InvalidInput(f"period: must be one of {', '.join(WINDOWS)}.", field="period")
     row = caps.set_limit(

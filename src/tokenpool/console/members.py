@@ -52,7 +52,7 @@ def assign_seat(request: PageRequest, member_id: str) -> HttpResponse:
     facts = {**_choices(request), "member": before, "state": "saved"}
     status = 200
     try:
-        seats.assign(by=request.principal, member_id=member_id, seat_type=chosen)
+        seats.assign(by=request.principal, member_id=member_id, seat_type=chosen, expect=request.POST.get("expect"))
         facts["member"] = members.find(by=request.principal, member_id=member_id)
         facts["undo"] = before.seat_type or "" if before.seat_type != chosen else None
         facts["toast"] = _("%(name)s: seat type saved.") % {"name": before.name}

@@ -273,6 +273,9 @@ def _reported(usage: dict[str, Any]) -> Reported:
                 raise InvalidInput(f"usage.{names.output}: is missing, or nothing was used.", field="usage")
             return found
     if "input_tokens" in usage or "output_tokens" in usage:
+        for name in ("input_tokens", "output_tokens"):
+            if usage.get(name) is None:
+                raise InvalidInput(f"usage.{name}: must be given, 0 if there were none.", field=f"usage.{name}")
         return reported(usage)
     try:
         classes = Classes.model_validate(usage)

@@ -7,11 +7,13 @@ from django.db import transaction
 
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import InvalidInput, NotFound
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.organizations import trail
 from tokenpool.organizations.models import Gate, Member, Organization, SeatAssignment, SeatType
 from tokenpool.organizations.roles import Principal, Right
+
+NO_SEAT = "none"  # `expect` of somebody who saw that the member had none
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,17 @@ def types(organization_id: str) -> list[SeatType]:
     return list(SeatType.objects.filter(plan_id=plan_id).order_by("position"))
 
 
-def assign(*, by: Principal, member_id: str, seat_type: str | None) -> Member:
+def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str | None = None) -> Member:
     """Give a member a seat type (None: no seat) from now on; the same one again changes nothing.
+
+    *expect* is the seat type the caller saw (`"none"` for no seat); someone else's change in between
+    is then a conflict instead of a loss.
 
     Raises:
         NotAllowed: without the right to manage members.
         InvalidInput: no such seat type, or one that is not covered while HIPAA-ready.
         NotFound: no such member.
+        Conflict: the member's seat type has changed since *expect*.
     """
     by.require(Right.MANAGE_MEMBERS)
     with transaction.atomic():
@@ -48,6 +54,8 @@ def assign(*, by: Principal, member_id: str, seat_type: str | None) -> Member:
         before = found.seat_type
         if before == seat_type:
             return found
+        if expect is not None and expect != (before or NO_SEAT):
+            raise Conflict(_conflict_sentence(found), field="seat_type")
         SeatAssignment.objects.create(
             organization_id=by.organization_id, id=ids.new("seat"), member_id=member_id, seat_type=seat_type,
             assigned_at=clock.now(), assigned_by=by.name,
@@ -85,6 +93,15 @@ def seat_days(organization_id: str, month: Month, *, until: datetime | None = No
         for member_id in sorted(per_member)
         for found in _days_of(member_id, per_member[member_id], month, last_day, hipaa_since)
     ]
+
+
+def _conflict_sentence(member: Member) -> str:
+    rows = SeatAssignment.objects.filter(organization_id=member.organization_id, member_id=member.id)
+    latest = rows.order_by("-assigned_at", "-id").first()
+    who = latest.assigned_by if latest else "Somebody"
+    names = {one.key: one.name for one in types(member.organization_id)}
+    seat = names.get(member.seat_type, member.seat_type) if member.seat_type else "no seat"
+    return f"{who} gave {member.name} {seat} in the meantime. Look at it again, then decide."
 
 
 def _days_of(
