@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tokenpool.gateway import journal
+from tokenpool.gateway.resolver import Resolver
 from tokenpool.kernel import clock
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
@@ -193,7 +193,7 @@ async def test_a_killed_process_leaves_a_doubt_that_its_evidence_resolves(biling
     bilingual.parts.running.clear()
 
     with clock.standing_at(clock.now() + timedelta(seconds=31)):
-        assert 1 == await journal.resolve_lost(bilingual.parts)
+        assert 1 == await Resolver(bilingual.parts, watch_seconds=0).run_once()
 
     assert "estimated process_lost" == UsageEvent.objects.get().flags
     assert UsageEvent.objects.get().cost_nano >= estimated(CHAT)

@@ -3,27 +3,21 @@
 A meter key speaks for every member of its organization; the member's seat, limits and prices decide.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tokenpool.gateway import refusals, unpriced
+from tokenpool.gateway import hold_bodies, refusals, unpriced
 from tokenpool.gateway.authenticate import credential, entitle
-from tokenpool.gateway.body import parse_body
-from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS, read_body
+from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
-from tokenpool.kernel.money import dollars, nano_from_decimal_text
-from tokenpool.kernel.tokens import TokenCounts
+from tokenpool.kernel.money import dollars
 from tokenpool.limits import holds
 from tokenpool.limits.operations import (
-    LEASE_SECONDS,
     Attribution,
     Authorize,
     Done,
@@ -35,78 +29,20 @@ from tokenpool.limits.operations import (
     Void,
 )
 from tokenpool.limits.tables import HoldRow
-from tokenpool.metering import openai
 from tokenpool.metering.allowance import may_have_cost
-from tokenpool.metering.extract import MOST_TOKENS, Reported, reported
 from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
 from tokenpool.organizations.directory import KeyFacts
-from tokenpool.pricing.book import TOKENS_PER_PRICE, ModelPrice
-from tokenpool.pricing.bound import Bound, Shape, largest_cost
-
-Body = TypeVar("Body", bound=BaseModel)
-Lease = Field(default=LEASE_SECONDS, ge=1, le=86_400)
-Tokens = Field(default=0, ge=0, le=MOST_TOKENS)
-MOST_SECONDS = 31 * 86_400
-_STRICT = ConfigDict(extra="forbid", strict=True)
-
-
-class Wanted(BaseModel):
-    """The body of `POST holds`: who asks what of which model, bounded in tokens or in dollars."""
-
-    model_config = _STRICT
-    member: str = Field(min_length=1, max_length=254)
-    product: Literal["chat", "claude_code", "api"]
-    model: str = Field(min_length=1, max_length=80)
-    max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
-    input_tokens_bound: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
-    amount: str | None = Field(default=None, max_length=40)
-    web_searches: int = Field(default=0, ge=0, le=10_000)
-    code_execution_seconds: int = Field(default=0, ge=0, le=MOST_SECONDS)
-    request_id: str = Field(default="", max_length=120)
-    lease_seconds: int = Lease
-
-
-class Classes(BaseModel):
-    """Usage in token classes."""
-
-    model_config = _STRICT
-    input: int = Tokens
-    cache_read: int = Tokens
-    cache_write_5m: int = Tokens
-    cache_write_1h: int = Tokens
-    output: int = Tokens
-    web_search_requests: int = Field(default=0, ge=0, le=10_000)
-    code_execution_seconds: int = Field(default=0, ge=0, le=MOST_SECONDS)
-
-
-class Used(BaseModel):
-    """The body of `settle`: a provider's usage object, or token classes."""
-
-    model_config = _STRICT
-    usage: dict[str, Any] = Field(min_length=1)
-
-
-class Leased(BaseModel):
-    """The body of `extend`."""
-
-    model_config = _STRICT
-    lease_seconds: int = Lease
-
-
-class Reason(BaseModel):
-    """The body of `void`."""
-
-    model_config = _STRICT
-    reason: str = Field(min_length=1, max_length=60)
+from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.bound import Bound
 
 
 async def create(parts: Parts, request: Request) -> Response:
     """Reserve the largest cost of a call, or refuse it; the same `request_id` again answers with the same hold."""
     organization_id = await _meter(parts, request)
-    wanted = await _read(request, Wanted)
+    wanted = await hold_bodies.read(request, hold_bodies.Wanted)
     with unpriced.told(parts, organization_id, wanted.model):
         price = parts.book.price(wanted.model, clock.now().date())
-    bound, evidence = _bound(wanted, price)
+    bound, evidence = hold_bodies.bound(wanted, price)
     answer, facts = await _hold(parts, organization_id, wanted, price=price, bound=bound, evidence=evidence)
     if isinstance(answer, Refusal):
         return await refusals.over_limit(answer, facts, parts.directory, request.state.request_id)
@@ -119,8 +55,8 @@ async def create(parts: Parts, request: Request) -> Response:
 
 async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
     """End the hold with what was used, rated at the price it was admitted at."""
-    given = (await _read(request, Used)).usage
-    used = _reported(given)
+    given = (await hold_bodies.read(request, hold_bodies.Used)).usage
+    used = hold_bodies.reported(given)
     price = parts.book.by_version(row.price_version)
     day = clock.from_timestamp(row.admitted_at_us).date()
     usage, flags = rate_reported(used, pinned=price, book=parts.book, day=day)
@@ -139,7 +75,7 @@ async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: 
 
 async def void(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
     """End a hold that cost nothing."""
-    reason = (await _read(request, Reason)).reason
+    reason = (await hold_bodies.read(request, hold_bodies.Reason)).reason
     answer = await parts.commits.submit(organization_id, Void(row.id, reason, clock.now()))
     if isinstance(answer, Ended) and answer.state != "void":
         raise _ended_otherwise(answer)
@@ -147,7 +83,7 @@ async def void(parts: Parts, request: Request, row: HoldRow, organization_id: st
 
 async def extend(parts: Parts, request: Request, row: HoldRow, organization_id: str) -> None:
     """Renew the lease; a hold whose lease passes is in doubt and goes on counting."""
-    seconds = (await _read(request, Leased)).lease_seconds
+    seconds = (await hold_bodies.read(request, hold_bodies.Leased)).lease_seconds
     until = clock.now() + timedelta(seconds=seconds)
     answer = await parts.commits.submit(organization_id, Extend(row.id, until))
     if not isinstance(answer, Done):
@@ -181,7 +117,7 @@ class _Standing:
 
 
 async def _hold(
-    parts: Parts, organization_id: str, wanted: Wanted, *, price: ModelPrice, bound: Bound, evidence: str
+    parts: Parts, organization_id: str, wanted: hold_bodies.Wanted, *, price: ModelPrice, bound: Bound, evidence: str
 ) -> tuple[_Standing | Refusal, KeyFacts]:
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
         facts = await parts.directory.member(organization_id, wanted.member, wanted.product)
@@ -218,72 +154,11 @@ async def _meter(parts: Parts, request: Request) -> str:
     return facts.organization_id
 
 
-async def _read(request: Request, shape: type[Body]) -> Body:
-    body, _ = parse_body(await read_body(request))
-    try:
-        return shape.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
-
-
 async def _stored(parts: Parts, organization_id: str, hold_id: str) -> HoldRow:
     row = await holds.find(parts.store, organization_id, hold_id)
     if row is None:
         raise NotFound("There is no such hold.")
     return row
-
-
-def _bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
-    """Return the largest cost, and the evidence an estimate would start from should nobody ever settle."""
-    if wanted.amount is not None:
-        if wanted.max_tokens is not None or wanted.input_tokens_bound is not None:
-            raise InvalidInput("amount: give either an amount or tokens, not both.", field="amount")
-        nano = nano_from_decimal_text(wanted.amount, field="amount")
-        input_bound = nano * TOKENS_PER_PRICE // max(1, price.bands[0].rates.input)
-        return Bound(nano, 0, 0), _evidence(input_bound, 0)
-    for name in ("max_tokens", "input_tokens_bound"):
-        if getattr(wanted, name) is None:
-            raise InvalidInput(f"{name}: must be given, unless an amount is.", field=name)
-    most_input, most_output = wanted.input_tokens_bound or 0, wanted.max_tokens or 0
-    shape = Shape(
-        most_input,
-        most_output,
-        cache_5m=True,
-        cache_1h=True,
-        us_possible=True,
-        web_searches=wanted.web_searches,
-        code_execution_seconds=wanted.code_execution_seconds,
-    )
-    return largest_cost(shape, price), _evidence(most_input, most_output)
-
-
-def _evidence(input_bound: int, max_output: int) -> str:
-    facts = {"start": None, "output_bytes": 0, "input_bound": input_bound, "max_output": max_output}
-    return json.dumps({**facts, "us_only": False, "fast": False, "tools_nano": 0}, separators=(",", ":"))
-
-
-def _reported(usage: dict[str, Any]) -> Reported:
-    """Read a provider's usage object, Anthropic's or OpenAI's (each by the names it has), or token classes."""
-    for names in (openai.CHAT, openai.RESPONSES):
-        if names.prompt in usage and (names is openai.CHAT or "total_tokens" in usage):
-            found = openai.reported(names, usage, None)
-            if found is None:
-                raise InvalidInput(f"usage.{names.output}: is missing, or nothing was used.", field="usage")
-            return found
-    if "input_tokens" in usage or "output_tokens" in usage:
-        for name in ("input_tokens", "output_tokens"):
-            if usage.get(name) is None:
-                raise InvalidInput(f"usage.{name}: must be given, 0 if there were none.", field=f"usage.{name}")
-        return reported(usage)
-    try:
-        classes = Classes.model_validate(usage)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("usage", *(str(part) for part in first["loc"])))
-        raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
-    return Reported(((None, TokenCounts(**classes.model_dump())),))
 
 
 def _ended_otherwise(first: Ended) -> Conflict:
