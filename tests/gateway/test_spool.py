@@ -84,9 +84,22 @@ async def test_without_database_and_disk_the_answer_is_withheld(
 
 def test_a_half_written_file_does_not_count(tmp_path: Path) -> None:
     """Only a file that was fsynced and renamed waits."""
-    (tmp_path / "end_00000000000000000000000000.json.part").write_text("{")
+    (tmp_path / "end_00000000000000000000000000.part").write_text("{")
 
     assert [] == Spool(tmp_path).waiting()
+
+
+async def test_what_cannot_be_read_stops_nobody(gate: Gate, away: list[bool]) -> None:
+    """A damaged file is set aside for people; the settlement behind it is billed."""
+    gate.provider.answers()
+    await gate.post()
+    damaged = gate.parts.spool._folder / "end_00000000000000000000000000.json"
+    damaged.write_text('{"organization_id"')
+    away[0] = False
+
+    assert 1 == await gate.parts.spool.replay(gate.parts.commits)
+    assert (COST, 0) == gate.account()
+    assert ([], True) == (gate.parts.spool.waiting(), damaged.with_suffix(".refused").exists())
 
 
 async def test_a_cost_above_its_hold_is_in_the_audit(gate: Gate) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.errors import Unavailable, Undecided
 from tokenpool.kernel.group_commit import GroupCommit, Statement, Transaction
 
 
@@ -14,13 +14,13 @@ class Notebook:
     """A store that writes down its batches and may be told to fail."""
 
     def __init__(self) -> None:
-        self.fail = False
+        self.fail: Exception | None = None
         self.commits = 0
 
     async def run(self, transaction: Callable[[], Transaction[Any]]) -> Any:
         await asyncio.sleep(0)
         if self.fail:
-            raise OSError("no space left on device")
+            raise self.fail
         steps = transaction()
         try:
             statements = next(steps)
@@ -81,10 +81,10 @@ async def test_a_failed_commit_is_told_to_everybody_and_the_next_one_works() -> 
     """Nobody waits for ever, nobody is told yes."""
     store = Notebook()
     commits = GroupCommit(store, doubling([]))
-    store.fail = True
+    store.fail = OSError("no space left on device")
 
     answers = await asyncio.gather(*(commits.submit("org_a", n) for n in range(3)), return_exceptions=True)
-    store.fail = False
+    store.fail = None
 
     assert [Unavailable] * 3 == [type(answer) for answer in answers]
     assert 14 == await commits.submit("org_a", 7)
@@ -104,3 +104,17 @@ async def test_a_caller_that_leaves_does_not_undo_the_commit() -> None:
     assert [("org_a", [1, 2])] == seen
     with pytest.raises(asyncio.CancelledError):
         await leaver
+
+
+async def test_nobody_waits_for_the_database_twice() -> None:
+    """When a batch of four is not taken, the six behind it hear so at once, and that nothing of theirs was written."""
+    store, seen = Notebook(), list[tuple[str, list[int]]]()
+    commits = GroupCommit(store, doubling(seen), most=4)
+    store.fail = Undecided("The commit was not confirmed.")
+
+    answers = await asyncio.gather(*(commits.submit("org_a", n) for n in range(10)), return_exceptions=True)
+
+    assert [Undecided] * 4 + [Unavailable] * 6 == [type(answer) for answer in answers]
+    assert {"The database is away. Nothing was written."} == {str(answer) for answer in answers[4:]}
+    store.fail = None
+    assert 2 == await commits.submit("org_a", 1)

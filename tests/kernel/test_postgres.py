@@ -135,3 +135,22 @@ async def test_a_server_that_is_not_there_is_an_error(monkeypatch: pytest.Monkey
     with pytest.raises(Unavailable, match="The database is away"):
         await store.read("select 1")
     await store.close()
+
+
+async def test_a_gateway_that_stands_still_inside_a_transaction_is_ended(
+    postgres_server: Server, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is free after the patience, here one second; the others go on."""
+    monkeypatch.setattr("tokenpool.kernel.postgres.PATIENCE_SECONDS", 1)
+    await store.run(lambda: write([Statement(INSERT, [("a", 0)], TYPES)]))
+    still = PostgresStore(postgres_server.url("small"))
+    await still._open()
+    connection = await still._pool.getconn()
+    await connection.execute("begin")
+    await connection.execute("select size from note where text = 'a' for update")
+    monkeypatch.setattr("tokenpool.kernel.postgres.PATIENCE_SECONDS", 5)
+    try:
+        assert 1 == await store.run(lambda: increased("a"))
+    finally:
+        await still._pool.putconn(connection)
+        await still.close()

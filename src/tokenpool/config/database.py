@@ -27,7 +27,7 @@ def django_settings(environment: Environment) -> dict[str, Any]:
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            "init_command": "pragma journal_mode=wal; pragma synchronous=full;",
+            "init_command": "pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=10000;",
         },
     }
 

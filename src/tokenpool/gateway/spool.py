@@ -1,8 +1,9 @@
 """The settlement journal: what the database does not take goes to this machine's disk first, and is replayed.
 
 One file a settlement, named by its instant, so that the order is the names'. It is on the disk
-(file and folder fsynced) before the client sees the end of its answer; its id is the hold's, so a
-replay that was half done before a crash changes nothing.
+(file, folder and the folder's own name fsynced) before the client sees the end of its answer; its id
+is the hold's, so a replay that was half done before a crash changes nothing. A failed fsync is never
+tried again on the same file: the kernel would say yes to what it has dropped.
 """
 
 import json
@@ -33,6 +34,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         """*folder* is made when it is first needed, readable by its owner alone."""
         self._folder = folder
+        self._folder_is_durable = False
 
     @cached_property
     def name(self) -> str:
@@ -51,18 +53,22 @@ class Spool:
         """Put *operation* on the disk; on return it survives power loss.
 
         Raises:
-            OSError: the disk did not take it; nothing of it counts.
+            OSError: the disk did not take it; it does not count, unless its name alone was not synced.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = f"{ids.new('end')}.json"
-        text = json.dumps({"organization_id": organization_id, **_facts(operation)})
-        descriptor = os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        (self._folder / f"{name}.part").rename(self._folder / name)
-        self._sync_folder()
+        self._make_folder()
+        path = self._folder / f"{ids.new('end')}.json"
+        part = path.with_suffix(".part")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(json.dumps({"organization_id": organization_id, **_facts(operation)}))
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
+        _sync(self._folder)
 
     def waiting(self) -> list[Path]:
         """Return what waits, in the order in which it was written."""
@@ -74,9 +80,12 @@ class Spool:
         for path in self.waiting():
             try:
                 facts = json.loads(path.read_text())
+                operation = _operation(facts)
             except FileNotFoundError:  # another process of this folder was faster
                 continue
-            operation = _operation(facts)
+            except (ValueError, KeyError, TypeError) as error:
+                _set_aside(path, f"it cannot be read ({error})")
+                continue
             try:
                 answer = await commits.submit(facts["organization_id"], operation)
             except Unavailable:
@@ -84,20 +93,36 @@ class Spool:
             if isinstance(answer, Done) or _same(answer, operation):
                 path.unlink(missing_ok=True)
                 done += 1
-            else:  # kept for people: somebody else ended this hold another way
-                path.rename(path.with_suffix(".refused"))
-                logger.error("the settlement of hold %s in %s was refused: %s", operation.hold_id, path.name, answer)
+            else:
+                _set_aside(path, f"hold {operation.hold_id} has ended another way: {answer}")
         if done:
-            self._sync_folder()
+            _sync(self._folder)
             logger.warning("%s settlements were replayed from the journal", done)
         return done
 
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _make_folder(self) -> None:
+        """Make the folder; once in this process also see to it that its name survives power loss."""
+        if self._folder_is_durable:
+            return
+        missing = [folder for folder in self._folder.parents if not folder.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder, *missing):
+            _sync(folder.parent)
+        self._folder_is_durable = True
+
+
+def _set_aside(path: Path, why: str) -> None:
+    """Keep for people what cannot be settled; the others go on."""
+    path.rename(path.with_suffix(".refused"))
+    logger.error("the settlement in %s is set aside: %s", path.name, why)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _facts(operation: Settle | Void) -> dict[str, Any]:

@@ -9,6 +9,7 @@ TokenpoolError
 ├── NotFound          404  absent, or another organization's: the two read the same
 ├── Conflict          409  the state changed first; the message tells how
 └── Unavailable       503  the database cannot promise durability now; try again
+    └── Undecided          the commit was not confirmed: wholly there or wholly absent
 """
 
 
@@ -72,3 +73,7 @@ class Unavailable(TokenpoolError):
 
     status = 503
     kind = "api_error"
+
+
+class Undecided(Unavailable):
+    """The commit was asked for and not confirmed: all of it is there or nothing; the same id asked again tells."""

@@ -7,7 +7,7 @@ and the database only locks, reads and writes. One transaction touches one organ
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tokenpool.kernel.errors import Unavailable
@@ -71,7 +71,8 @@ class GroupCommit:
         """Queue *operation* and return its answer once it is durable.
 
         Raises:
-            Unavailable: the database did not take the transaction; nothing was written.
+            Unavailable: the database did not take the transaction, or not the one before.
+            Undecided: it did not confirm the commit.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         queue = self._waiting.get(organization_id)
@@ -97,6 +98,9 @@ class GroupCommit:
                 answers = await self._store.run(lambda ops=operations: self._decide(organization_id, ops))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - every caller must hear of it
                 _answer_all(batch, error)
+                if isinstance(error, Unavailable):  # nobody waits for the database twice
+                    _answer_all(queue, Unavailable("The database is away. Nothing was written."))
+                    queue.clear()
                 continue
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
@@ -104,8 +108,8 @@ class GroupCommit:
         del self._waiting[organization_id]
 
 
-def _answer_all(batch: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
-    """Give every caller of a failed batch the same error: nothing of it was written."""
+def _answer_all(batch: Iterable[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    """Give every caller of a failed batch the same error."""
     for _, future in batch:
         if not future.done():
             future.set_exception(error if isinstance(error, Unavailable) else Unavailable(_sentence(error)))

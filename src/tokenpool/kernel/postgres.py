@@ -2,17 +2,22 @@
 
 The locked row of the organization is the only guard, so what decides is the same as embedded. The
 commit rides with the last writes: an answer is given only after the server has said it is durable.
+Whoever does not get one in time hears so, whatever the server is doing: the line is cut.
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.errors import Unavailable, Undecided
 from tokenpool.kernel.group_commit import Row, Statement, Transaction
 
 Answer = TypeVar("Answer")
@@ -32,7 +37,8 @@ class PostgresStore:
             url,
             min_size=1,
             max_size=connections,
-            timeout=PATIENCE_SECONDS,
+            reconnect_timeout=1,  # then whoever asks next tries anew: no growing pause outlives the outage
+            configure=_prepare,
             open=False,
             kwargs={"autocommit": True, "connect_timeout": int(PATIENCE_SECONDS)},
         )
@@ -46,7 +52,8 @@ class PostgresStore:
         """Run *transaction* atomically; its rows are on the server's disk when this returns.
 
         Raises:
-            Unavailable: the server is away or refused the transaction.
+            Unavailable: the server is away, does not answer in time, or refused the transaction.
+            Undecided: the line broke, or the time was over, after the commit had been sent.
         """
         return await self._attempted(lambda: _Transaction(transaction()))
 
@@ -61,15 +68,19 @@ class PostgresStore:
     async def _attempted(self, attempt: Callable[[], "_Work[Answer]"]) -> Answer:
         """Do the work; again when its connection turned out to be dead before anything could be committed."""
         await self._open()
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             work = attempt()
             try:
-                async with self._pool.connection() as connection:
-                    return await work.perform(connection)
+                async with self._pool.connection(max(0.0, deadline - time.monotonic())) as connection:
+                    with _cut(connection, deadline):
+                        return await work.perform(connection)
             except (psycopg.OperationalError, PoolTimeout) as error:
-                if not work.may_repeat:
-                    sentence = f"The database is away; the same ids may be sent again ({_first(error)})."
-                    raise Unavailable(sentence) from error
+                if work.may_be_done:
+                    sentence = f"The database did not confirm the commit ({_first(error)}); send the same ids again."
+                    raise Undecided(sentence) from error
+                if not work.may_repeat or time.monotonic() > deadline:
+                    raise Unavailable(f"The database is away ({_first(error)}). Nothing was written.") from error
 
     async def _open(self) -> None:
         if self._pool.closed:
@@ -81,6 +92,7 @@ class _Work(Protocol[Found_co]):
     """What is done on one connection."""
 
     may_repeat: bool  # true once a dead connection was met before anything could have been committed
+    may_be_done: bool  # true between the sending of the commit and its answer
 
     async def perform(self, connection: Connection) -> Found_co:
         """Do it."""
@@ -91,7 +103,8 @@ class _Query:
     """A single read."""
 
     def __init__(self, sql: str, row: Row) -> None:
-        self._sql, self._row, self.may_repeat = sql, row, False
+        self._sql, self._row = sql, row
+        self.may_repeat = self.may_be_done = False
 
     async def perform(self, connection: Connection) -> list[Row]:
         try:
@@ -105,23 +118,46 @@ class _Transaction(Generic[Answer]):
     """The steps of a transaction."""
 
     def __init__(self, steps: Transaction[Answer]) -> None:
-        self._steps, self.may_repeat = steps, False
+        self._steps = steps
+        self.may_repeat = self.may_be_done = False
 
     async def perform(self, connection: Connection) -> Answer:
         """Drive the generator; roll back whatever goes wrong."""
-        committing = False
         try:
             async with connection.pipeline():
                 await connection.execute("begin")
                 answer = await _drive(connection, self._steps)
-                committing = True
+                self.may_be_done = True
                 await connection.execute("commit")
         except BaseException:
-            self.may_repeat = connection.broken and not committing
+            self.may_be_done = self.may_be_done and connection.broken
+            self.may_repeat = connection.broken and not self.may_be_done
             if not connection.closed:
                 await connection.rollback()
             raise
         return answer
+
+
+async def _prepare(connection: Connection) -> None:
+    """Let the server end what a gateway that stands still holds up, or waits for without end."""
+    for name in ("idle_in_transaction_session_timeout", "lock_timeout"):
+        await connection.execute(f"set {name} = '{PATIENCE_SECONDS}s'")
+
+
+@contextmanager
+def _cut(connection: Connection, deadline: float) -> Iterator[None]:
+    """Shut the line when *deadline* comes: whoever waits on it gets an error at once, as if the server had died."""
+
+    def shut() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    descriptor = connection.fileno()
+    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), shut)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _drive(connection: Connection, steps: Transaction[Answer]) -> Answer:

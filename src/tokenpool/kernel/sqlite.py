@@ -3,59 +3,106 @@
 A Python thread over `sqlite3` starves under a busy loop (measured: 0.2-0.7 s of queue at half
 load), so statements run in 2-4 ms blocks in the loop and never wait there: when another connection
 holds the write lock, the loop goes on and the transaction starts again a moment later.
+
+SQLite brings the log into the main file when this store says so, and the store looks at what became
+of it: after a failed fsync of the main file nothing there is believed any more
+(docs/decisions/0019-a-failed-fsync.md).
 """
 
 import asyncio
+import ctypes
 import json
+import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.errors import Unavailable, Undecided
 from tokenpool.kernel.group_commit import Row, Statement, Transaction
 
 Answer = TypeVar("Answer")
 
 _LOCK_PATIENCE_SECONDS = 5.0
 _LOCK_RETRY_SECONDS = 0.0005
-PRAGMAS = "pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout=0; pragma foreign_keys=on;"
+PRAGMAS = (
+    "pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout=0; pragma foreign_keys=on; "
+    "pragma wal_autocheckpoint=0; select 1 from sqlite_master;"  # a query: now the log is there
+)
+_DISTRUST = (
+    "the disk failed to store the database (%s): nothing is lost, its log goes on and grows; "
+    "look after the disk, then start Tokenpool anew"
+)
+_REFUSED = "the disk did not take the database (%s): nothing is lost, its log grows until it does"
+_FSYNC_ERRORS = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC")
+CHECKPOINT_PAGES = 1000  # 4 MB of log
+
+logger = logging.getLogger("tokenpool.database")
 
 
 class SqliteStore:
     """One connection that belongs to the event loop's thread."""
 
     def __init__(self, path: Path | str) -> None:
-        """Open *path*; the schema is Django's migrations'."""
-        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        self._connection.executescript(PRAGMAS)
+        """Open *path*; the schema is Django's migrations'.
+
+        Raises:
+            Unavailable: it cannot be opened, or the names in its folder cannot be made durable.
+        """
+        self._distrusts_disk = False
+        self._changes, self._next_checkpoint = CHECKPOINT_PAGES, CHECKPOINT_PAGES
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+            self._connection.executescript(PRAGMAS)
+            _sync_folder(Path(path).parent)  # SQLite too syncs the log's name, but goes on when that fails
+        except (sqlite3.OperationalError, OSError) as error:
+            raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
 
     async def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection; the last one to close brings the log into the main file, unless the disk has lied."""
+        if self._distrusts_disk:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))  # only the end of the process may close it
+        else:
+            self._connection.close()
 
     async def run(self, transaction: Callable[[], Transaction[Answer]]) -> Answer:
         """Run *transaction* under the write lock and commit with an fsync.
 
         Raises:
             Unavailable: the lock was not free within five seconds, or the disk refused the write.
+            Undecided: the disk failed during the commit.
         """
         await self._begin()
         try:
             answer = self._perform(transaction())
-            self._connection.execute("commit")
         except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
+            self._roll_back()
             if isinstance(error, sqlite3.OperationalError):
                 raise Unavailable(f"The database refused the write: {error}. Nothing was written.") from error
             raise
+        try:
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise Undecided(f"The disk failed in the commit ({error}); the same ids may be sent again.") from error
+        if self._connection.total_changes >= self._next_checkpoint:
+            self._checkpoint()
         return answer
 
     async def read(self, sql: str, row: Row = ()) -> list[Row]:
-        """Return the rows of one query on the last committed state."""
-        return self._connection.execute(sql, row).fetchall()
+        """Return the rows of one query on the last committed state.
+
+        Raises:
+            Unavailable: the disk does not give them.
+        """
+        try:
+            return self._connection.execute(sql, row).fetchall()
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"The database cannot be read: {error}.") from error
 
     async def _begin(self) -> None:
         """Take the write lock without ever blocking the loop."""
@@ -69,6 +116,26 @@ class SqliteStore:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise Unavailable(f"The database is busy or away ({error}).") from error
             await asyncio.sleep(_LOCK_RETRY_SECONDS)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+    def _checkpoint(self) -> None:
+        """Bring the log into the main file about every thousand pages; if its fsync fails, never again.
+
+        What this and earlier checkpoints wrote may then be called clean by the kernel and done by SQLite, and
+        is not on the disk. The log has all of it; the next process reads it from the beginning and writes it again.
+        """
+        if not self._distrusts_disk:
+            try:
+                _, pages, _ = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
+                if pages > 0:  # else somebody else is at it
+                    self._changes = min(max(self._changes * CHECKPOINT_PAGES // pages, 10), 10_000)
+            except sqlite3.OperationalError as error:
+                self._distrusts_disk = error.sqlite_errorname in _FSYNC_ERRORS
+                logger.critical(_DISTRUST if self._distrusts_disk else _REFUSED, error.sqlite_errorname)
+        self._next_checkpoint = self._connection.total_changes + self._changes
 
     def _perform(self, steps: Transaction[Answer]) -> Answer:
         """Drive the generator: execute what it yields, send back the rows."""
@@ -89,3 +156,11 @@ class SqliteStore:
             return self._connection.execute(statement.sql, statement.rows[0]).fetchall()
         self._connection.executemany(statement.sql, statement.rows)
         return []
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
