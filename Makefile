@@ -20,7 +20,7 @@ demo: $(INSTALLED) ## Everything in one process with a simulated provider [PORT=
 	@$(BIN)/tokenpool demo --port $(PORT) --data $(DATA) $(if $(TRACES),--traces $(TRACES))
 
 test: $(EQUIPPED) ## The whole check, from nothing
-	@$(PYTHON) tools/chromium.py
+	@$(PYTHON) tools/programs.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

@@ -1,0 +1,165 @@
+"""Power loss at any moment: a worker's system calls are recorded, and its disk rebuilt as it would have been left.
+
+What was synced before the moment is there; what was not is absent, whole, cut off, or torn at its
+sectors. The product's own store opens each of these disks, and every promise made before is examined.
+"""
+
+import random
+import shutil
+import signal
+import sqlite3 as library
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tokenpool.kernel import ids
+from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.group_commit import Store
+from tokenpool.proofs import scratch, strace, worker
+from tokenpool.proofs.disk import CHANCES, Disk
+from tokenpool.proofs.promises import Kept, Promises, examine
+from tokenpool.proofs.server import Server
+from tokenpool.proofs.worker import JOURNAL, Task
+
+DATABASE = "tokenpool.sqlite3"
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it: thousands of files are written and thrown away
+Opening = Callable[[Path], AbstractAsyncContextManager[Store]]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What workers did below *root*: the first one's task, the folder as it was before, and the calls."""
+
+    task: Task
+    root: Path
+    before: Path
+    calls: Path
+
+    @classmethod
+    def run(cls, root: Path, *tasks: Task, failing: str = "") -> "Recorded":
+        """Let a worker do each of *tasks* below *root*, one after the other; *failing* says which calls shall fail."""
+        recorded = cls(tasks[0], root, root.with_name("before"), root.with_name("calls"))
+        shutil.copytree(root, recorded.before)
+        words = [*strace.recording(recorded.calls, failing=failing), *worker.command(*tasks)]
+        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+        return recorded
+
+    def promises(self) -> Promises:
+        """Return everything that was told."""
+        return Promises.read(call.data.decode() for call in strace.calls(self.calls) if call.name == "writev")
+
+    def moments(self, count: int, dice: random.Random) -> Iterator[tuple[Disk, list[str]]]:
+        """Yield the disk and what was told so far at *count* moments, half just after a promise, and at the end."""
+        ends = [(call.ended, call.name == "writev") for call in strace.calls(self.calls)]
+        told = [end for end, tells in ends if tells]
+        chosen = {*dice.sample(told, count // 2), *dice.sample([end for end, _ in ends], count // 2), ends[-1][0]}
+        disk, lines = Disk(self.root, self.before, self.task.working), list[str]()
+        for call in strace.calls(self.calls):
+            if call.name == "writev":
+                lines.append(call.data.decode())
+            else:
+                disk.apply(call)
+            if call.ended in chosen:
+                yield disk, lines
+
+
+def after_the_reader(recorded: Recorded) -> int:
+    """Return which fdatasync stores the first whole checkpoint after a reader stood longest in the way of one."""
+    syncs = [call for call in strace.calls(recorded.calls) if call.name == "fdatasync"]
+    main = [number for number, call in enumerate(syncs, 1) if call.path == recorded.root / DATABASE]
+    return max(pairwise(main), key=lambda pair: pair[1] - pair[0])[1]
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """Make a folder to work in, in memory where there is such a place: what a sync means is the model's affair."""
+    with tempfile.TemporaryDirectory(prefix="tokenpool-power-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        Path(folder).chmod(0o755)  # a PostgreSQL of another user works in it
+        yield Path(folder)
+
+
+async def on_sqlite(database: Path, folder: Path, *, failing: str = "", then: int = 0, **task: Any) -> Recorded:  # noqa: ANN401 - of a Task
+    """Record a worker on a copy of the SQLite file *database*, and after it another one of *then* turns."""
+    root = folder / "disk"
+    root.mkdir()
+    path = root / DATABASE
+    with closing(library.connect(database)) as source, closing(library.connect(path)) as copy:
+        source.backup(copy)
+    first = Task(str(path), await _organization(str(path)), str(root / JOURNAL), **task)
+    second = [replace(first, turns=then, reader=False)] if then else []
+    return Recorded.run(root, first, *second, failing=failing)
+
+
+async def on_postgres(seed: Path, folder: Path, *, database: str, failing: str = "", **task: Any) -> Recorded:  # noqa: ANN401 - of a Task
+    """Record a server on a copy of the stopped one in *seed*, and a worker on its migrated *database*."""
+    root = folder / "disk"
+    shutil.copytree(seed, root)
+    server = Server(root)
+    organization_id = await _organization(server.url(database))
+    server.stop()
+    work = Task(database, organization_id, str(root / JOURNAL), server=str(root), **task)
+    return Recorded.run(root, work, failing=failing)
+
+
+async def lose(
+    recorded: Recorded, moments: int, opening: Opening, *, chances: tuple[str, ...] = CHANCES, seed: int = 1
+) -> Kept:
+    """Lose power at *moments* moments with each of the *chances*, and examine every disk that is left."""
+    dice, kept = random.Random(seed), Kept()  # noqa: S311 - seeded
+    left = recorded.root.with_name("left")
+    for disk, lines in recorded.moments(moments, dice):
+        for chance in chances:
+            disk.lose_power(left, chance, dice)
+            await look(left, recorded.task.organization_id, Promises.read(lines), opening, kept)
+            shutil.rmtree(left)
+    return kept
+
+
+async def look(folder: Path, organization_id: str, promises: Promises, opening: Opening, kept: Kept) -> None:
+    """Open what is in *folder* and examine it; what cannot be opened is damaged."""
+    try:
+        async with opening(folder) as store:
+            await examine(store, folder / JOURNAL, organization_id, promises, kept)
+    except (library.DatabaseError, Unavailable, RuntimeError):
+        kept.states, kept.damaged = kept.states + 1, kept.damaged + 1
+
+
+@asynccontextmanager
+async def sqlite(folder: Path) -> AsyncIterator[Store]:
+    """Open the SQLite file in *folder* as a starting Tokenpool does; damage is an error."""
+    store = scratch.open_store(str(folder / DATABASE))
+    try:
+        (verdict,) = await store.read("pragma quick_check")
+        if verdict != ("ok",):
+            raise library.DatabaseError(verdict[0])
+        yield store
+    finally:
+        await store.close()
+
+
+def postgres(database: str) -> Opening:
+    """Return how to start the server in a folder as after a boot, and open its *database*."""
+
+    @asynccontextmanager
+    async def opened(folder: Path) -> AsyncIterator[Store]:
+        server = Server(folder, fsync="off")  # the examined disk is thrown away
+        store = scratch.open_store(server.url(database))
+        try:
+            yield store
+        finally:
+            await store.close()
+            server.stop(signal.SIGQUIT)
+
+    return opened
+
+
+async def _organization(address: str) -> str:
+    store, organization_id = scratch.open_store(address), ids.new("org")
+    await scratch.found(store, organization_id)
+    await store.close()
+    return organization_id
