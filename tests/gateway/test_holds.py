@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from tokenpool.kernel.errors import Undecided
 from tokenpool.limits import caps
 from tokenpool.limits.models import Hold
+from tokenpool.limits.operations import Authorize
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import api_keys, groups, memberships
 
@@ -99,6 +101,28 @@ async def test_every_verb_can_be_repeated(meter: Meter) -> None:
     assert "settled at" in void[1]["error"]["message"]
     assert 1 == UsageEvent.objects.count()
     assert 409 == (await meter.hold(request_id="r-1", max_tokens=2000))[0]
+
+
+@pytest.mark.parametrize(("name", "state"), [("", "void"), ("r-1", "reserved")])
+async def test_a_hold_whose_commit_was_not_confirmed(
+    meter: Meter, gate: Gate, monkeypatch: pytest.MonkeyPatch, name: str, state: str
+) -> None:
+    """Without a name it is given back, for nobody can ask for it; with one it waits to be asked for again."""
+    submit = gate.parts.commits.submit
+
+    async def unconfirmed(organization_id: str, operation: object) -> object:
+        answer = await submit(organization_id, operation)
+        if isinstance(operation, Authorize):
+            raise Undecided("The commit was not confirmed.")
+        return answer
+
+    monkeypatch.setattr(gate.parts.commits, "submit", unconfirmed)
+    assert 503 == (await meter.hold(request_id=name))[0]
+    monkeypatch.undo()
+
+    assert state == (await gate.at_rest()).state
+    status, again = await meter.hold(request_id=name)
+    assert (201 if name == "" else 200, "reserved") == (status, again["state"])
 
 
 async def test_a_hold_that_does_not_fit_is_refused_as_everywhere(meter: Meter) -> None:

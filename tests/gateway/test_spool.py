@@ -9,10 +9,11 @@ import pytest
 from tokenpool.audit.models import AuditEvent
 from tokenpool.gateway import overruns, spool
 from tokenpool.gateway.spool import Spool
-from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel import clock, ids
+from tokenpool.kernel.errors import Unavailable, Undecided
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.models import Hold
-from tokenpool.limits.operations import Settle
+from tokenpool.limits.operations import Authorize, Settle, Void
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing import load
@@ -118,3 +119,28 @@ def test_a_tools_time_comes_back_from_the_disk_as_it_was() -> None:
     settle = Settle("hold_1", (usage,), datetime(2026, 11, 24, tzinfo=UTC), "x")
 
     assert settle == spool._operation(json.loads(json.dumps(spool._facts(settle))))
+
+
+async def test_a_hold_whose_commit_was_not_confirmed_is_given_back(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands although the client was told 503; nothing was sent to the provider, so it is voided, not estimated."""
+    submit = gate.parts.commits.submit
+
+    async def unconfirmed(organization_id: str, operation: object) -> object:
+        answer = await submit(organization_id, operation)
+        if isinstance(operation, Authorize):
+            raise Undecided("The commit was not confirmed.")
+        return answer
+
+    monkeypatch.setattr(gate.parts.commits, "submit", unconfirmed)
+
+    assert 503 == (await gate.post()).status
+    hold = await gate.at_rest()
+    assert ("void", "never sent", (0, 0)) == (hold.state, hold.end_reason, gate.account())
+
+
+async def test_what_never_came_to_be_is_ended_without_complaint(gate: Gate) -> None:
+    """A hold that was to be given back and that the database does not know is dropped from the journal."""
+    at = clock.now()
+    gate.parts.spool.write(gate.org.organization_id, Void(ids.new("hold"), "never sent", at, admitted_at=at))
+
+    assert (1, []) == (await gate.parts.spool.replay(gate.parts.commits), gate.parts.spool.waiting())

@@ -125,6 +125,16 @@ async def test_an_estimate_ends_only_a_hold_that_is_in_doubt(bench: Bench) -> No
     assert [Alive(), Done(), Done(), Alive(), Done(), Done(), Ended("settled", 20_000_000, "")] == answers
 
 
+async def test_giving_back_reaches_only_the_hold_that_was_admitted_then(bench: Bench) -> None:
+    """A hold that bears the same id, but was admitted a microsecond later, stands."""
+    ask = bench.ask(DOLLAR)
+    await bench.do(ask)
+
+    assert Unknown() == await bench.do(Void(ask.hold_id, "never sent", NOW, NOW - timedelta(microseconds=1)))
+    assert "reserved" == bench.hold(ask.hold_id).state
+    assert Done() == await bench.do(Void(ask.hold_id, "never sent", NOW, NOW))
+
+
 async def test_a_void_frees_the_hold_and_bills_nothing(bench: Bench) -> None:
     """The provider refused before generating."""
     ask = bench.ask(DOLLAR)

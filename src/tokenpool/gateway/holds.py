@@ -13,8 +13,9 @@ from tokenpool.gateway import hold_bodies, refusals, unpriced
 from tokenpool.gateway.authenticate import credential, entitle
 from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.settle import Attempt
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable, Undecided
 from tokenpool.kernel.money import dollars
 from tokenpool.limits import holds
 from tokenpool.limits.operations import (
@@ -138,7 +139,12 @@ async def _hold(
             lease_seconds=wanted.lease_seconds,
             evidence=evidence,
         )
-        answer = await parts.commits.submit(organization_id, ask)
+        try:
+            answer = await parts.commits.submit(organization_id, ask)
+        except Undecided:
+            if not wanted.request_id:  # else the caller asks again by that name
+                parts.background(Attempt(parts, organization_id, ask.hold_id, price, {}).give_back(ask.admitted_at))
+            raise
         if isinstance(answer, Refusal):
             return answer, facts
         if not isinstance(answer, Stale):

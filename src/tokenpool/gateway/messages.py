@@ -17,7 +17,7 @@ from tokenpool.gateway.settle import Attempt
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
 from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable
+from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable, Undecided
 from tokenpool.limits.operations import Attribution, Authorize, Held, Refusal, Stale
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.book import ModelPrice
@@ -80,7 +80,12 @@ async def hold(
             floor_output=call.floor_output,
             evidence=evidence_of(parts, None, _estimate_facts(shape, price, shape.max_output)),
         )
-        answer = await parts.commits.submit(facts.organization_id, ask)
+        try:
+            answer = await parts.commits.submit(facts.organization_id, ask)
+        except Undecided:
+            attempt = Attempt(parts, facts.organization_id, ask.hold_id, price, {})
+            parts.background(attempt.give_back(ask.admitted_at))
+            raise
         if not isinstance(answer, Stale):
             return answer, facts
         facts = await parts.directory.find(credential(request.headers))

@@ -6,6 +6,7 @@ Durable before visible: callers await the settlement before the client sees the 
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -55,25 +56,32 @@ class Attempt:
         """End the hold of a request for which the provider bills nothing."""
         await self._end(Void(self.hold_id, reason, clock.now()))
 
+    async def give_back(self, admitted_at: datetime) -> None:
+        """End the hold whose commit was not confirmed, if it stands: its request was refused and never sent."""
+        await self._commit(Void(self.hold_id, "never sent", clock.now(), admitted_at))
+
     async def _end(self, operation: Settle | Void) -> None:
+        try:
+            await self._commit(operation)
+        finally:
+            self.parts.running.pop(self.hold_id, None)
+
+    async def _commit(self, operation: Settle | Void) -> None:
         """Commit the end, or put it on the disk when the database stays away; only then may the client see it.
 
         Raises:
             Unavailable: neither the database nor the disk took it; the hold is left to its evidence.
         """
-        try:
-            for pause in PATIENCE_SECONDS:
-                try:
-                    answer = await self.parts.commits.submit(self.organization_id, operation)
-                except Unavailable:
-                    await asyncio.sleep(pause)
-                    continue
-                if isinstance(answer, Done) and answer.overrun_nano:
-                    self._tell_overrun(answer.overrun_nano)
-                return
-            await self._spool(operation)
-        finally:
-            self.parts.running.pop(self.hold_id, None)
+        for pause in PATIENCE_SECONDS:
+            try:
+                answer = await self.parts.commits.submit(self.organization_id, operation)
+            except Unavailable:
+                await asyncio.sleep(pause)
+                continue
+            if isinstance(answer, Done) and answer.overrun_nano:
+                self._tell_overrun(answer.overrun_nano)
+            return
+        await self._spool(operation)
 
     async def _spool(self, operation: Settle | Void) -> None:
         try:

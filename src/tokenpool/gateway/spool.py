@@ -19,7 +19,7 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import GroupCommit
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits.operations import Done, Ended, Settle, Void
+from tokenpool.limits.operations import Done, Ended, Settle, Unknown, Void
 from tokenpool.metering import allowance
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.book import HourPrice
@@ -127,7 +127,9 @@ def _sync(folder: Path) -> None:
 
 def _facts(operation: Settle | Void) -> dict[str, Any]:
     if isinstance(operation, Void):
-        return {"void": operation.hold_id, "reason": operation.reason, "at_us": clock.timestamp(operation.ended_at)}
+        admitted_at = operation.admitted_at and clock.timestamp(operation.admitted_at)
+        facts = {"void": operation.hold_id, "reason": operation.reason, "admitted_at_us": admitted_at}
+        return {**facts, "at_us": clock.timestamp(operation.ended_at)}
     return {
         "settle": operation.hold_id,
         "usage": [asdict(part) for part in operation.usage],
@@ -139,7 +141,8 @@ def _facts(operation: Settle | Void) -> dict[str, Any]:
 def _operation(facts: dict[str, Any]) -> Settle | Void:
     at = clock.from_timestamp(facts["at_us"])
     if "void" in facts:
-        return Void(facts["void"], facts["reason"], at)
+        admitted_at_us = facts.get("admitted_at_us")
+        return Void(facts["void"], facts["reason"], at, admitted_at_us and clock.from_timestamp(admitted_at_us))
     usage = tuple(
         RatedUsage(
             **{
@@ -155,7 +158,9 @@ def _operation(facts: dict[str, Any]) -> Settle | Void:
 
 
 def _same(answer: object, operation: Settle | Void) -> bool:
-    """Tell whether the hold had ended just as *operation* wants."""
+    """Tell whether the hold had ended just as *operation* wants, or was to be given back and is not there."""
+    if isinstance(operation, Void) and operation.admitted_at:
+        return isinstance(answer, Ended | Unknown)
     if not isinstance(answer, Ended):
         return False
     if isinstance(operation, Void):

@@ -91,7 +91,7 @@ class Batch:
             case Settle():
                 return self._settle(hold, operation)
             case Void():
-                self._end(hold, "void", 0, clock.timestamp(operation.ended_at), operation.reason)
+                return self._void(hold, operation)
             case Trim():
                 self._trim(hold, operation)
             case Extend():
@@ -149,6 +149,13 @@ class Batch:
         self.place_of[hold.id].settled_at_us = at_us
         overrun = cost - hold.amount_nano
         return Done(overrun) if overrun > 0 else _DONE
+
+    def _void(self, hold: HoldRow, operation: Void) -> Answer:
+        if operation.admitted_at and clock.timestamp(operation.admitted_at) != hold.admitted_at_us:
+            return Unknown()
+        self._end(hold, "void", 0, clock.timestamp(operation.ended_at), operation.reason)
+        self.changed[hold.id] = hold
+        return Done()
 
     def _end(self, hold: HoldRow, state: str, cost_nano: int, at_us: int, reason: str) -> None:
         self.place_of[hold.id].move(held=-hold.amount_nano, spent=cost_nano)

@@ -66,6 +66,7 @@ class Void(NamedTuple):
     hold_id: str
     reason: str
     ended_at: datetime
+    admitted_at: datetime | None = None  # only the hold that was admitted then: a later one may bear its id
 
 
 class Extend(NamedTuple):
