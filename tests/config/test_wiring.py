@@ -1,4 +1,4 @@
-"""The process takes the operator's price files over while it runs."""
+"""What runs by itself: the operator's price files are taken over; nothing ends by a clock that was set."""
 
 import logging
 from collections.abc import Iterator
@@ -49,3 +49,19 @@ async def test_a_changed_file_is_taken_over_and_a_bad_one_is_not(
 
     assert (3_000_000_000, 3_000_000_000) == (taken, parts.book.price("claude-opus-5-5", NOON.date()).band(0).input)
     assert ["the prices stay as they are: bad.yaml, top level: columns is missing."] == caplog.messages
+
+
+@pytest.mark.parametrize(("moved", "runs"), [(0, 1), (-3500, 1), (86_400, 0), (-86_400, 0)])
+async def test_nothing_ends_for_good_by_a_clock_that_was_set(
+    monkeypatch: pytest.MonkeyPatch, moved: float, runs: int
+) -> None:
+    """A day forward or back: no month is closed and no lost hold ended until somebody has looked."""
+    monkeypatch.setattr(clock, "moved_seconds", lambda: moved)
+    done = []
+
+    async def job() -> None:
+        done.append(1)
+
+    await wiring._unless_moved(job)
+
+    assert runs == len(done)

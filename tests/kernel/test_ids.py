@@ -16,6 +16,17 @@ def test_ids_sort_by_the_millisecond_they_were_made_in() -> None:
     assert made == sorted(made)
 
 
+def test_an_id_after_another_sorts_after_it_whatever_the_clock_says() -> None:
+    """The clock steps back a day and forth between a hundred of them."""
+    at, made = datetime(2026, 11, 24, tzinfo=UTC), [""]
+    for step in range(100):
+        with clock.standing_at(at - timedelta(days=step % 2)):
+            made.append(ids.new("spl", after=made[-1]))
+
+    assert (made, 101) == (sorted(made), len(set(made)))
+    assert all(ids.is_id("spl", one) for one in made[1:])
+
+
 def test_a_request_is_one_id_under_several_prefixes() -> None:
     """Hold, event and request differ in the prefix alone."""
     hold = ids.new("hold")

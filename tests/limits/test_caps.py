@@ -1,11 +1,13 @@
 """Setting limits: dated rows, conflicts shown, bad input named, nothing changed by it."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builders import DOLLAR, Aurora, aurora
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import caps
 from tokenpool.limits.models import SpendLimit
@@ -26,6 +28,17 @@ def test_the_newest_row_stands_and_the_history_stays(org: Aurora) -> None:
     assert [5 * DOLLAR, None, 10 * DOLLAR] == [
         row.amount_nano for row in caps.history(by=org.ada, scope="organization", basis="pool")
     ]
+
+
+def test_the_newest_row_stands_though_the_clock_stepped_back(org: Aurora) -> None:
+    """Set to ten dollars, the clock goes back a day, set to five, a day forward, to seven: each acts at once."""
+    at, stood = datetime(2026, 11, 24, 12, tzinfo=UTC), []
+    for day, amount in ((0, 10 * DOLLAR), (-1, 5 * DOLLAR), (1, 7 * DOLLAR), (0, 6 * DOLLAR)):
+        with clock.standing_at(at + timedelta(days=day)):
+            caps.set_limit(by=org.ada, scope="organization", basis="pool", amount_nano=amount)
+        stood += [row.amount_nano for row in caps.standing(org.organization_id)]
+
+    assert [10 * DOLLAR, 5 * DOLLAR, 7 * DOLLAR, 6 * DOLLAR] == stood
 
 
 def test_two_owners_at_once_lose_nothing(org: Aurora) -> None:

@@ -48,6 +48,18 @@ async def test_a_limit_counts_what_was_spent_before_it_was_set(
     assert isinstance(await bench.do(bench.ask(2 * DOLLAR, admitted_at=anew)), Held)
 
 
+async def test_a_limit_set_while_the_clock_ran_a_day_ahead_counts_today(bench: Bench) -> None:
+    """One dollar was spent today; the limit of one a day is set “tomorrow”; back today nothing more fits."""
+    first = bench.ask(DOLLAR)
+    await bench.do(first)
+    await bench.do(settle(first.hold_id, 50_000))
+    with clock.standing_at(WEDNESDAY):
+        windows.keep(Gate.objects.get(organization_id="org_a"), Window.DAY)
+    bench.limit("organization", "pool", DOLLAR, window="day")
+
+    assert isinstance(await bench.do(bench.ask(1)), Refusal)
+
+
 async def test_a_hold_of_yesterday_is_released_in_yesterdays_account(bench: Bench) -> None:
     """The window is pinned at admission, also for a hold that was open when days began to be kept."""
     yesterday = bench.ask(DOLLAR, admitted_at=NOW - timedelta(days=1))

@@ -45,6 +45,19 @@ def test_of_two_who_change_a_seat_at_once_the_second_is_told(database: Path) -> 
     assert ("chat_claude_code", "chat") == (same.seat_type, given.seat_type)
 
 
+def test_the_last_change_stands_though_the_clock_stepped_back(database: Path) -> None:
+    """Chat, then the clock goes back a day, then Claude Code: that is held and billed, and is the newest."""
+    with clock.standing_at(START + timedelta(days=9)):
+        found = aurora()
+    with clock.standing_at(START + timedelta(days=8)):
+        seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="chat_claude_code")
+
+    (newest, _) = seats.history(by=found.ada, member_id=found.farid.member_id)
+    days = [one for one in seats.seat_days(found.organization_id, NOVEMBER) if one.member_id == found.farid.member_id]
+    assert "chat_claude_code" == newest.seat_type
+    assert [(21, "chat_claude_code")] == [(one.days, one.seat_type) for one in days]
+
+
 def test_an_unknown_seat_type_names_the_known_ones(database: Path) -> None:
     """The remedy is in the sentence."""
     found = aurora()

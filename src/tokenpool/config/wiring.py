@@ -39,6 +39,7 @@ SPOOL_SECONDS = 1.0
 RESOLVER_SECONDS = 5.0
 CLOSER_SECONDS = 600.0
 PRICES_SECONDS = 5.0
+MOST_MOVED_SECONDS = 3600
 
 
 def ledger_commits(store: Store) -> GroupCommit:
@@ -82,10 +83,10 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     jobs: list[tuple[Callable[[], Awaitable[object]], float]] = [
         (partial(parts.spool.replay, parts.commits), SPOOL_SECONDS),  # first: what was used goes before any estimate
         (Courier().run_once, COURIER_SECONDS),
-        (Resolver(parts).run_once, RESOLVER_SECONDS),
+        (partial(_unless_moved, Resolver(parts).run_once), RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
-        (_close_due_months, CLOSER_SECONDS),
         (partial(reread_prices, parts), PRICES_SECONDS),
+        (partial(_unless_moved, _close_due_months), CLOSER_SECONDS),
     ]
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store.close)
@@ -110,6 +111,15 @@ async def reread_prices(parts: Parts) -> None:
 
 async def _close_due_months() -> None:
     await sync_to_async(close.close_due)(clock.now())
+
+
+async def _unless_moved(job: Callable[[], Awaitable[object]]) -> None:
+    """Run *job*, which ends things for good because time has passed, unless the machine's clock was set by an hour."""
+    moved = clock.moved_seconds()
+    if abs(moved) > MOST_MOVED_SECONDS:
+        logger.error("the clock was set by %d s: no month is closed, no lost hold ended; start Tokenpool anew", moved)
+        return
+    await job()
 
 
 async def _repeat(job: Callable[[], Awaitable[object]], seconds: float) -> None:

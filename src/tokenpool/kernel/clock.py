@@ -1,17 +1,25 @@
 """The one clock. Everything asks `now()`; tests and replays set it, nothing else reads the time."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_steady_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # nobody can set it; it goes on in a sleep
+_began, _steadily_began = time.time(), time.clock_gettime(_steady_clock)
 _fixed: ContextVar[datetime | None] = ContextVar("fixed_clock", default=None)
 
 
 def now() -> datetime:
     """Return the present instant, aware, in UTC."""
     return _fixed.get() or datetime.now(UTC)
+
+
+def moved_seconds() -> float:
+    """Return by how much the machine's clock has been set since this process began, beyond the time that passed."""
+    return time.time() - _began - (time.clock_gettime(_steady_clock) - _steadily_began)
 
 
 def timestamp(instant: datetime) -> int:

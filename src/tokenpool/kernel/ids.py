@@ -15,9 +15,14 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHAPE = re.compile(r"[a-z]+_[0-9a-hjkmnp-tv-z]{26}", re.ASCII)
 
 
-def new(prefix: str) -> str:
-    """Return a new id that sorts after the ids made in earlier milliseconds."""
+def new(prefix: str, *, after: str = "") -> str:
+    """Return a new id that sorts after the ids made in earlier milliseconds.
+
+    It sorts after the id *after* in any case: a row that follows another one does, though the clock was set back.
+    """
     milliseconds = clock.timestamp(clock.now()) // 1000
+    if after:
+        milliseconds = max(milliseconds, (_decode(after) >> 80) + 1)
     return f"{prefix}_{_encode(milliseconds << 80 | secrets.randbits(80))}"
 
 
@@ -39,3 +44,10 @@ def is_id(prefix: str, text: str) -> bool:
 
 def _encode(value: int) -> str:
     return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def _decode(text: str) -> int:
+    value = 0
+    for letter in text.rpartition("_")[2]:
+        value = value << 5 | _ALPHABET.index(letter)
+    return value

@@ -162,7 +162,7 @@ def _add_row(
             scope=scope,
             basis=basis,
             window=window,
-            id=_id_after(before.id if before else ""),
+            id=ids.new("spl", after=before.id if before else ""),
             state=state,
             amount_nano=amount_nano,
             exception=exception,
@@ -214,14 +214,6 @@ def _conflict_sentence(now: SpendLimit | None) -> str:
         return "This limit was removed in the meantime. Look at it again, then decide."
     value = "unlimited" if now.amount_nano is None else f"{dollars(now.amount_nano)} dollars"
     return f"{now.set_by} set this limit to {value} in the meantime. Look at it again, then decide."
-
-
-def _id_after(previous: str) -> str:
-    """Return an id that sorts after *previous*, also within the same millisecond."""
-    while True:
-        fresh = ids.new("spl")
-        if fresh > previous:
-            return fresh
 
 
 def _facts(row: SpendLimit | None) -> dict[str, object] | None:

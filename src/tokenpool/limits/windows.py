@@ -6,7 +6,7 @@ by what was spent since the window began, because the accounts are made under th
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Sum
 
@@ -22,15 +22,16 @@ from tokenpool.organizations.models import Gate
 def keep(gate: Gate, window: Window) -> None:
     """Keep the accounts of *window* from now on; *gate* is the organization's locked row.
 
-    Accounts are made for the running window and for those of holds that are still open, so that
-    every hold is released where it is counted.
+    Accounts are made for the running window, for that of the day before (the clock may run ahead, and be set
+    right) and for those of holds that are still open, so that every hold is released where it is counted.
     """
     if window in gate.windows.split():
         return
     open_holds = list(Hold.objects.filter(organization_id=gate.organization_id, ended_at_us=None))
     oldest = min([clock.timestamp(clock.now()), *(hold.admitted_at_us for hold in open_holds)])
     sums: defaultdict[AccountKey, list[int]] = defaultdict(lambda: [0, 0])
-    for scope, at_us, nano in _spent(gate.organization_id, start_of(window, clock.from_timestamp(oldest))):
+    since = start_of(window, clock.from_timestamp(oldest) - timedelta(days=1))
+    for scope, at_us, nano in _spent(gate.organization_id, since):
         sums[scope, keys_at(at_us)[window]][0] += nano
     for hold in open_holds:
         groups = hold.group_ids.split()

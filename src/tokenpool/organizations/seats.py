@@ -56,9 +56,12 @@ def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str 
             return found
         if expect is not None and expect != (before or NO_SEAT):
             raise Conflict(_conflict_sentence(found), field="seat_type")
+        rows = SeatAssignment.objects.filter(organization_id=by.organization_id, member_id=member_id)
+        last = rows.order_by("-assigned_at", "-id").first()
         SeatAssignment.objects.create(
-            organization_id=by.organization_id, id=ids.new("seat"), member_id=member_id, seat_type=seat_type,
-            assigned_at=clock.now(), assigned_by=by.name,
+            organization_id=by.organization_id, member_id=member_id, seat_type=seat_type, assigned_by=by.name,
+            id=ids.new("seat", after=last.id if last else ""),
+            assigned_at=max(clock.now(), last.assigned_at) if last else clock.now(),  # the clock may be set back
         )  # fmt: skip
         found.seat_type = seat_type
         found.save(update_fields=["seat_type"])
