@@ -1,10 +1,12 @@
 """A settlement is never lost: what the database does not take is on the disk before the client sees the end."""
 
 import json
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tokenpool.audit.models import AuditEvent
 from tokenpool.gateway import overruns, spool
@@ -18,8 +20,9 @@ from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing import load
 from tokenpool.pricing.cost import rate
+from tokenpool.proofs import outage
 
-from .conftest import COST, Gate
+from .conftest import COST, MESSAGE, USAGE, Gate
 
 
 @pytest.fixture
@@ -144,3 +147,22 @@ async def test_what_never_came_to_be_is_ended_without_complaint(gate: Gate) -> N
     gate.parts.spool.write(gate.org.organization_id, Void(ids.new("hold"), "never sent", at, admitted_at=at))
 
     assert (1, []) == (await gate.parts.spool.replay(gate.parts.commits), gate.parts.spool.waiting())
+
+
+async def test_while_the_database_is_locked_nobody_is_admitted_and_ends_wait_on_the_disk(
+    gate: Gate, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was paused inside its transaction: the call under way is answered, the next one gets 503."""
+    monkeypatch.setattr("tokenpool.kernel.sqlite._LOCK_PATIENCE_SECONDS", 0.2)
+    async with AsyncExitStack() as trouble:
+
+        async def script(_: web.Request) -> web.StreamResponse:
+            await trouble.enter_async_context(outage.lock(str(database))())
+            return web.json_response({**MESSAGE, "usage": USAGE})
+
+        gate.provider.script = script
+        statuses = [(await gate.post()).status, (await gate.post()).status]
+
+    assert ([200, 503], 1, 1) == (statuses, len(gate.parts.spool.waiting()), len(gate.provider.seen))
+    assert 1 == await gate.parts.spool.replay(gate.parts.commits)
+    assert (COST, 0) == gate.account()
