@@ -117,5 +117,5 @@ def _mail(delivery: Delivery) -> EmailMessage:
         subject = " ".join(f"[{organization.name}] {sentences.subject(notice)}".split())
         where = "invoices" if notice.kind == "invoice_ready" else "alerts"
         body = f"{sentences.sentence(notice)}\n\n{settings.PUBLIC_URL}/{where}\n"
-    message_id = f"<{notice.id}.{person.id}@{urlsplit(settings.PUBLIC_URL).hostname}>"
+    message_id = f"<{ids.derived('mail', notice.id, person.id)}@{urlsplit(settings.PUBLIC_URL).hostname}>"
     return EmailMessage(subject, body, to=[person.email], headers={"Message-ID": message_id})

@@ -1,16 +1,22 @@
-"""The ledger with one mistake each: what a race must notice to be worth anything."""
+"""The ledger and the server with one mistake each: what a proof must notice to be worth anything."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Row, Statement, Store, Transaction
 from tokenpool.limits import places
 from tokenpool.limits.decide import Applied
 from tokenpool.limits.hierarchy import Cap, applicable
+from tokenpool.limits.holds import Overdue
+from tokenpool.limits.operations import Void
+from tokenpool.proofs import points
 
 Answer = TypeVar("Answer")
 
+SERVERS = ("settlement not awaited", "journal not written", "lost holds freed")
 NAMES = ("check outside the transaction", "one level skipped", "held ignored", "lock taken after reading")
 
 
@@ -54,6 +60,32 @@ def infect(name: str, store: Store) -> Store:
     elif name:
         return ReadsOutside(store, locks_late=name == NAMES[3])
     return store
+
+
+def infect_server(name: str) -> None:
+    """Make the mistake *name* in this serving process."""
+    attempt, _ = points.found("tokenpool.gateway.settle:Attempt.settle")
+    settle = attempt.settle
+
+    async def not_awaited(self: Any, *told: Any) -> None:  # noqa: ANN401 - an attempt of the gateway, and what it is told
+        async def a_moment_later() -> None:
+            await asyncio.sleep(0.02)
+            await settle(self, *told)
+
+        self.parts.background(a_moment_later())
+
+    async def not_written(_self: Any, _operation: object) -> None:  # noqa: ANN401
+        pass
+
+    def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
+        return Void(row.id, "lost", clock.now())
+
+    mistakes: dict[str, tuple[str, object]] = {
+        SERVERS[0]: ("tokenpool.gateway.settle:Attempt.settle", not_awaited),
+        SERVERS[1]: ("tokenpool.gateway.settle:Attempt._spool", not_written),
+        SERVERS[2]: ("tokenpool.gateway.resolver:Resolver._settlement", freed),
+    }
+    points.put(*mistakes[name])
 
 
 def _without_organization(caps: Mapping[str, Sequence[Cap]], scopes: Sequence[str]) -> Iterator[tuple[Cap, str]]:

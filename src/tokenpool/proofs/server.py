@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,14 @@ class Server:
         """Stop it (SIGINT: in order; SIGQUIT: as in a crash) and wait."""
         self.process.send_signal(kind)
         self.process.wait(_START_SECONDS)
+
+    def kill(self) -> None:
+        """Kill the server and every process of it at once, as `kill -9` does."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in (self.process.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

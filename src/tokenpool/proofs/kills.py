@@ -1,0 +1,169 @@
+"""Killing the real server under load, at random moments and at every labelled point, and starting it again.
+
+After the last kill it is started once more, cold and with its clock a day ahead, and left alone until
+nothing is open. Then every promise is looked for: see `site`.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from tokenpool.proofs import callers, serving
+from tokenpool.proofs.callers import Provider
+from tokenpool.proofs.points import POINTS
+from tokenpool.proofs.serving import Order, Served, Servers
+from tokenpool.proofs.site import Findings, Site, at_rest, examine
+
+CALLERS, LOAD_SECONDS, REST_SECONDS = 8, 3.0, 30.0
+RANDOM_MOMENT = "a random moment"
+STEP_SECONDS = 5.0  # between two starts on the server's clock: longer than a lease, so the dead are in doubt
+LATER = timedelta(hours=25)
+_SENT = "mail sent, before it is written down"
+
+
+@dataclass
+class Toll:
+    """How often the server died, and where; how long it took to be ready again; what the examination found."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    slowest_start_seconds: float = 0
+    cold_start_seconds: float = 0  # from nothing: interpreter, settings, migrations, and then ready
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing was lost, doubled, freed or broken."""
+        return self.findings.holds
+
+
+def run(folder: Path, database_url: str, labels: list[str], *, seed: int = 1, mutant: str = "") -> Toll:
+    """Kill a server of an organization of its own once per label, and examine."""
+    with callers.provider() as provider:
+        experiment = Experiment(folder, database_url, provider, seed=seed, mutant=mutant)
+        with experiment.serving() as servers:
+            for label in labels:
+                experiment.kill(servers, label)
+        experiment.rest()
+        return experiment.toll
+
+
+def strike(folder: Path, database_url: str, blow: Callable[[], None], times: int) -> Toll:
+    """Let *blow* fall on the database *times* times under load, the server running on, and examine.
+
+    *blow* returns when the database runs again; how long the server then took is the toll's start.
+    """
+    with callers.provider() as provider:
+        experiment = Experiment(folder, database_url, provider, seed=1)
+        with experiment.serving() as servers:
+            for _ in range(times):
+                experiment.outlive(servers, blow)
+        experiment.rest()
+        return experiment.toll
+
+
+class Experiment:
+    """A series of kills of one organization's server."""
+
+    def __init__(self, folder: Path, database_url: str, provider: Provider, *, seed: int, mutant: str = "") -> None:
+        self._folder, self._database_url, self._provider, self._mutant = folder, database_url, provider, mutant
+        self._chance = random.Random(seed)  # noqa: S311 - seeded
+        self._port, self._starts = serving.free_port(), 0
+        self._site, self.toll = Site.found(), Toll()
+        self._others: list[Site] = []
+
+    def serving(self) -> AbstractContextManager[Servers]:
+        """Prepare the command on the folder."""
+        return serving.serving(self._folder, database_url=self._database_url, upstream_url=self._provider.url)
+
+    def kill(self, servers: Servers, label: str) -> None:
+        """Start the server, load it, and have it die at the point *label*, or at a random moment."""
+        point = POINTS.get(label)
+        self._prepare(servers, point.needs if point else "")
+        nth = self._chance.randrange(point.most) + 1 if point else 1
+        server = self._start(servers, label if point else "", nth, away=bool(point and point.needs == "away"))
+        executed = threading.Event()
+
+        def execute() -> None:
+            executed.set()
+            server.stop()
+
+        executioner = threading.Timer(LOAD_SECONDS if point else self._chance.random() * 0.4, execute)
+        executioner.start()
+        asyncio.run(self._load(server))
+        executioner.cancel()
+        executioner.join()
+        self.toll.kills[RANDOM_MOMENT if executed.is_set() else label] += 1
+
+    def outlive(self, servers: Servers, blow: Callable[[], None]) -> None:
+        """Load the server, let the blow fall, wait until it is ready again, and kill it a moment later."""
+        server = self._start(servers, "")
+
+        def fall() -> None:
+            blow()
+            self._ready(server)
+            time.sleep(0.3)
+            server.stop()
+
+        falling = threading.Timer(0.3, fall)
+        falling.start()
+        asyncio.run(self._load(server))
+        falling.join()
+        self.toll.kills["the database"] += 1
+
+    def rest(self) -> None:
+        """Start it from nothing, a day later, leave it alone until nothing is open, end it, and examine."""
+        began, sites = time.monotonic(), [self._site, *self._others]
+        with self.serving() as servers:
+            server = self._start(servers, "", ahead_seconds=LATER.total_seconds())
+            self.toll.cold_start_seconds = time.monotonic() - began
+            deadline = time.monotonic() + REST_SECONDS
+            while at_rest(sites, [self._folder]) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            server.stop()
+        twice = self.toll.kills[_SENT] + self.toll.kills[RANDOM_MOMENT]
+        broken = [f"still open: {what}" for what in at_rest(sites, [self._folder])] + self.toll.findings.broken
+        self.toll.findings = examine(sites, self._provider, [self._folder], mails_twice=twice)
+        self.toll.findings.broken += broken
+
+    def _prepare(self, servers: Servers, needs: str) -> None:
+        """Bring about what a point needs besides callers."""
+        if needs == "month":
+            self._others.append(Site.found(months=self._chance.randrange(2, 5)))
+        if needs == "waiting" and not list((self._folder / "settlements").glob("end_*.json")):
+            self.kill(servers, "journal: before the client's end")
+        if needs == "mail":
+            self._site.notify()
+            self._site.notify()
+
+    def _start(
+        self, servers: Servers, point: str, nth: int = 1, *, away: bool = False, ahead_seconds: float = 0
+    ) -> Served:
+        self._starts += 1
+        ahead = ahead_seconds or self._starts * STEP_SECONDS
+        server = servers.start(Order(self._port, point, nth, away, ahead, self._mutant))
+        self._ready(server)
+        return server
+
+    def _ready(self, server: Served) -> None:
+        try:
+            self.toll.slowest_start_seconds = max(self.toll.slowest_start_seconds, server.ready())
+        except TimeoutError as error:  # it died at a point that lies before it is ready, or should have been
+            self.toll.findings.broken += [str(error)] if server.alive() else []
+
+    async def _load(self, server: Served) -> None:
+        """Let callers call until the server is dead."""
+        await asyncio.gather(*(self._caller(server) for _ in range(CALLERS)))
+
+    async def _caller(self, server: Served) -> None:
+        while server.alive():
+            if self._chance.random() < 0.15:  # noqa: PLR2004 - some use the hold API
+                await self._site.hold(server.port, self._chance)
+            else:
+                await self._site.call(server.port)

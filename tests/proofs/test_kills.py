@@ -1,0 +1,61 @@
+"""The real server is killed under load, wherever it hurts, and nothing that was promised is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from postgres import Server
+from tokenpool.proofs import kills, mutants
+from tokenpool.proofs.points import POINTS
+
+pytestmark = pytest.mark.proof
+
+
+def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Path, times: int) -> None:
+    """Every point once and seven random moments: no promise lost, none twice, none freed; ready within five seconds."""
+    labels = [*POINTS, *[kills.RANDOM_MOMENT] * 7]
+    url = address if "://" in address else ""
+
+    tolls = [kills.run(tmp_path, url, labels, seed=seed) for seed in range(1, times + 1)]
+
+    assert [] == [toll for toll in tolls if not toll.holds]
+    for toll in tolls:
+        assert set(POINTS) == set(toll.kills) - {kills.RANDOM_MOMENT}
+        assert len(labels) <= toll.kills.total()
+        assert min(toll.findings.promises, toll.findings.exact) > 100
+        assert toll.findings.estimated > 0
+        assert max(toll.slowest_start_seconds, toll.cold_start_seconds) < 5
+
+
+@pytest.mark.parametrize(
+    ("mutant", "labels"),
+    [
+        (mutants.SERVERS[0], ["written, before the commit"] * 3),
+        (mutants.SERVERS[1], ["journal: before the fsync"]),
+        (mutants.SERVERS[2], ["last event, before the settlement"] * 2),
+    ],
+)
+def test_a_mutant_is_found_out(sqlite_database: Path, tmp_path: Path, mutant: str, labels: list[str]) -> None:
+    """A server that does not await its settlement, writes no journal, or frees what it lost breaks a promise."""
+    toll = kills.run(tmp_path, "", labels, mutant=mutant)
+
+    found = toll.findings
+    assert bool(found.freed) == (mutant == mutants.SERVERS[2])
+    assert bool(found.lost) == (mutant != mutants.SERVERS[2])
+
+
+def test_a_killed_database_loses_nothing(
+    postgres_server: Server, postgres_database: str, tmp_path: Path, times: int
+) -> None:
+    """PostgreSQL and all its processes are killed under load, three times; the server is ready within five seconds."""
+
+    def blow() -> None:
+        postgres_server.kill()
+        postgres_server.start()
+
+    toll = kills.strike(tmp_path, postgres_database, blow, 3 * times)
+
+    assert toll.holds, toll.findings
+    assert toll.kills["the database"] == 3 * times
+    assert toll.findings.exact > 50
+    assert toll.slowest_start_seconds < 5
