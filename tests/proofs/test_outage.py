@@ -34,17 +34,17 @@ def check(found: Outage) -> None:
 
 
 async def test_a_paused_writer_holds_up_sqlite_no_longer_than_the_patience(sqlite_database: Path) -> None:
-    """Another process stands still with the write lock for two seconds: settlements go to the journal, nobody holds."""
+    """Another process stands still with the write lock for 1.5 s: settlements go to the journal, nobody holds."""
     path = str(sqlite_database)
-    found = await outage.endure(path, sqlite_database.parent / "settlements", outage.lock(path), 2)
+    found = await outage.endure(path, sqlite_database.parent / "settlements", outage.lock(path), 1.5)
 
     check(found)
     assert (0, True) == (found.granted, found.journaled > 0)
 
 
 async def test_a_paused_server_is_unavailable(server: Server, tmp_path: Path) -> None:
-    """Every process of PostgreSQL stands still for two seconds: settlements go to the journal, nobody holds."""
-    found = await outage.endure(server.url("template"), tmp_path, outage.pause(server), 2)
+    """Every process of PostgreSQL stands still for a second and a half: settlements go to the journal, nobody holds."""
+    found = await outage.endure(server.url("template"), tmp_path, outage.pause(server), 1.5)
 
     check(found)
     assert (0, True) == (found.granted, found.journaled > 0)
@@ -52,8 +52,8 @@ async def test_a_paused_server_is_unavailable(server: Server, tmp_path: Path) ->
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGQUIT])
 async def test_a_restart_loses_nothing(server: Server, tmp_path: Path, kind: signal.Signals) -> None:
-    """Stopped fast or at once, away for a second and a half, and started again."""
-    check(await outage.endure(server.url("template"), tmp_path, outage.restart(server, kind), 1.5))
+    """Stopped fast or at once, away for 1.3 seconds, and started again."""
+    check(await outage.endure(server.url("template"), tmp_path, outage.restart(server, kind), 1.3))
 
 
 async def test_a_full_disk_is_unavailable_until_it_has_room(sqlite_database: Path) -> None:

@@ -6,17 +6,16 @@ import pytest
 
 from tokenpool.proofs import power, worker
 from tokenpool.proofs.disk import CHANCES
-from tokenpool.proofs.promises import Kept
 
 pytestmark = pytest.mark.proof
 
-BUSY = {"turns": 50, "reader": True, "checkpoint_pages": 120}
+MOMENTS_CAUGHT = {"synchronous_commit=off": 4, "fsync=off": 0}  # besides the end
 
 
 async def test_power_loss_takes_nothing_promised(sqlite_database: Path) -> None:
     """SQLite and the journal, 21 moments with four chances each: 84 disks, none damaged, nothing lost or half."""
     with power.workshop() as folder:
-        recorded = await power.on_sqlite(sqlite_database, folder, then=20, **BUSY)
+        recorded = await power.on_sqlite(sqlite_database, folder, then=20, **power.BUSY)
         kept = await power.lose(recorded, 20, power.sqlite)
 
     assert (21 * len(CHANCES), 0, 0, 0, 0, 0) == (
@@ -37,21 +36,12 @@ async def test_syncing_too_little_is_caught(sqlite_database: Path, mistake: str)
 
 
 async def test_a_failed_fsync_is_never_believed(sqlite_database: Path) -> None:
-    """The first whole checkpoint after a long reader fails: the store keeps its log, a new process writes it anew."""
-    with power.workshop() as folder:
-        (folder / "clean").mkdir()
-        clean = await power.on_sqlite(sqlite_database, folder / "clean", **BUSY)
-        failing = f"fdatasync:error=EIO:when={power.after_the_reader(clean)}"
-        outcomes = dict[str, Kept]()
-        for mistake in ("", worker.TRUSTING):
-            (folder / f"x{mistake}").mkdir()
-            recorded = await power.on_sqlite(
-                sqlite_database, folder / f"x{mistake}", failing=failing, mistake=mistake, then=20, **BUSY
-            )
-            outcomes[mistake] = await power.lose(recorded, 20, power.sqlite, chances=("none",))
+    """After a checkpoint whose fsync failed the store keeps its log, and a new process writes all of it anew."""
+    kept = await power.after_a_failed_checkpoint(sqlite_database, 10)
+    believed = await power.after_a_failed_checkpoint(sqlite_database, 10, mistake=worker.TRUSTING)
 
-    assert (21, True) == (outcomes[""].states, outcomes[""].holds)
-    assert outcomes[worker.TRUSTING].damaged > 0
+    assert (11, True) == (kept.states, kept.holds)
+    assert believed.damaged > 0
 
 
 async def test_power_loss_takes_nothing_from_postgres(postgres_seed: Path) -> None:
@@ -66,9 +56,9 @@ async def test_power_loss_takes_nothing_from_postgres(postgres_seed: Path) -> No
 
 @pytest.mark.parametrize("mistake", list(worker.SETTINGS))
 async def test_a_server_that_answers_before_it_syncs_is_caught(postgres_seed: Path, mistake: str) -> None:
-    """`synchronous_commit=off` loses promises, `fsync=off` the whole database."""
+    """`synchronous_commit=off` loses the last promises, `fsync=off` the whole database, also after an orderly end."""
     with power.workshop() as folder:
         recorded = await power.on_postgres(postgres_seed, folder, database="template", turns=15, mistake=mistake)
-        kept = await power.lose(recorded, 2, power.postgres("template"), chances=("none",))
+        kept = await power.lose(recorded, MOMENTS_CAUGHT[mistake], power.postgres("template"), chances=("none",))
 
     assert kept.lost + kept.damaged > 0

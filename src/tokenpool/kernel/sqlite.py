@@ -15,8 +15,10 @@ import json
 import logging
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,8 +53,8 @@ class SqliteStore:
         Raises:
             Unavailable: it cannot be opened, or the names in its folder cannot be made durable.
         """
-        self._distrusts_disk = False
-        self._changes, self._next_checkpoint = CHECKPOINT_PAGES, CHECKPOINT_PAGES
+        self._path, self._distrusts_disk = path, False
+        self._changes, self._most_changes = 0, CHECKPOINT_PAGES // 4  # committed since the last checkpoint; of one
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             self._connection.executescript(PRAGMAS)
@@ -61,11 +63,8 @@ class SqliteStore:
             raise Unavailable(f"The database {path} cannot be opened: {error}.") from error
 
     async def close(self) -> None:
-        """Close the connection; the last one to close brings the log into the main file, unless the disk has lied."""
-        if self._distrusts_disk:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))  # only the end of the process may close it
-        else:
-            self._connection.close()
+        """Close the connection; the last one to close brings the log into the main file."""
+        self._connection.close()
 
     async def run(self, transaction: Callable[[], Transaction[Answer]]) -> Answer:
         """Run *transaction* under the write lock and commit with an fsync.
@@ -75,6 +74,7 @@ class SqliteStore:
             Undecided: the disk failed during the commit.
         """
         await self._begin()
+        before = self._connection.total_changes
         try:
             answer = self._perform(transaction())
         except BaseException as error:
@@ -89,7 +89,8 @@ class SqliteStore:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
             raise Undecided(f"The disk failed in the commit ({error}); the same ids may be sent again.") from error
-        if self._connection.total_changes >= self._next_checkpoint:
+        self._changes += self._connection.total_changes - before
+        if self._changes >= self._most_changes:
             self._checkpoint()
         return answer
 
@@ -122,20 +123,33 @@ class SqliteStore:
             self._connection.execute("rollback")
 
     def _checkpoint(self) -> None:
-        """Bring the log into the main file about every thousand pages; if its fsync fails, never again.
-
-        What this and earlier checkpoints wrote may then be called clean by the kernel and done by SQLite, and
-        is not on the disk. The log has all of it; the next process reads it from the beginning and writes it again.
-        """
-        if not self._distrusts_disk:
-            try:
+        """Bring the log into the main file; once its fsync has failed, keep the log instead."""
+        changes, self._changes = self._changes, 0
+        try:
+            if not self._distrusts_disk:
                 _, pages, _ = self._connection.execute("pragma wal_checkpoint(passive)").fetchone()
                 if pages > 0:  # else somebody else is at it
-                    self._changes = min(max(self._changes * CHECKPOINT_PAGES // pages, 10), 10_000)
-            except sqlite3.OperationalError as error:
-                self._distrusts_disk = error.sqlite_errorname in _FSYNC_ERRORS
-                logger.critical(_DISTRUST if self._distrusts_disk else _REFUSED, error.sqlite_errorname)
-        self._next_checkpoint = self._connection.total_changes + self._changes
+                    likely = changes * CHECKPOINT_PAGES // pages
+                    self._most_changes = max(10, min(likely, 2 * self._most_changes, 4 * CHECKPOINT_PAGES))
+        except sqlite3.Error as error:
+            self._distrusts_disk = error.sqlite_errorname in _FSYNC_ERRORS
+            logger.critical(_DISTRUST if self._distrusts_disk else _REFUSED, error.sqlite_errorname)
+        if self._distrusts_disk:
+            self._most_changes = 0  # until it is kept
+            with suppress(sqlite3.Error):
+                self._keep_log()
+
+    def _keep_log(self) -> None:
+        """Stand on the present state to the end of the process, so that nobody starts the log anew.
+
+        What this and earlier checkpoints wrote may be called clean by the kernel and done by SQLite, and is not on
+        the disk. The log has all of it; the next process reads it from the beginning and writes everything again.
+        """
+        reader = sqlite3.connect(self._path, isolation_level=None)
+        reader.execute("begin")
+        reader.execute("select 1 from sqlite_master").fetchone()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(reader))  # closed by the kernel: closing would be a checkpoint
+        self._most_changes = sys.maxsize
 
     def _perform(self, steps: Transaction[Answer]) -> Answer:
         """Drive the generator: execute what it yields, send back the rows."""

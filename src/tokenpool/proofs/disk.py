@@ -14,7 +14,7 @@ from tokenpool.proofs.strace import Call
 PAGE, SECTOR = 4096, 512
 CHANCES = ("none", "all", "a prefix", "torn")
 _MEMORY = "-shm"  # SQLite's shared memory: no part of what is durable, garbage after power loss
-_COIN = 0.5
+_COIN, _STANDARD_ERROR = 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class Disk:
             self._positions[call.process, call.result] = file.size()
 
     def write(self, call: Call) -> None:
-        """Write at the descriptor's position."""
-        if file := self.file_of(call):
+        """Write at the descriptor's position; the standard streams, a log, are nobody's promise."""
+        if call.descriptor > _STANDARD_ERROR and (file := self.file_of(call)):
             key = (call.process, call.descriptor)
             file.change(call.ended, self._positions[key], call.data)
             self._positions[key] += call.result

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tokenpool.proofs import power, strace
+from tokenpool.proofs import power
 from tokenpool.proofs.power import Opening, Recorded
 from tokenpool.proofs.promises import Kept
 
@@ -51,12 +51,11 @@ def on_postgres(seed: int) -> Iterator[str]:
 
 async def survive(recorded: Recorded, fault: str, opening: Opening, *, moments: int) -> Survived:
     """Look at what a worker left that met *fault*: as it is, and after power loss at *moments* moments."""
-    promises, faults = recorded.promises(), [call for call in strace.calls(recorded.calls) if call.failed_by_us]
-    told = [call for call in strace.calls(recorded.calls) if call.name == "writev"]
+    promises, faults = recorded.promises(), [call for call in recorded.calls if call.failed_by_us]
     if ".." in fault:
         recovered = list(promises.asked)[-1] in promises.settled | promises.journaled
     else:
-        recovered = any(call.begun > faults[0].ended and call.data.startswith(b"held") for call in told)
+        recovered = any(call.begun > faults[0].ended and call.data.startswith(b"held") for call in recorded.told)
     survived = Survived(
         fault=fault,
         failed=len(faults),

@@ -28,7 +28,7 @@ Trouble = Callable[[], AbstractAsyncContextManager[None]]
 Line = tuple[float, str]  # the instant it came, what it told
 
 CALLERS, PATIENCE_SECONDS, BACK_SECONDS = 16, 1.0, 5.0
-BEFORE_SECONDS, AFTER_SECONDS = 0.5, 0.3
+BEFORE_SECONDS, AFTER_SECONDS = 0.3, 0.2
 _UNDER_WAY_SECONDS = 0.1
 _LOCKER = (
     "import sqlite3, sys, time; held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60); "
@@ -145,7 +145,7 @@ def fill(folder: Path) -> Trouble:
 
 
 @contextmanager
-def small_disk(size: str = "16m") -> Iterator[Path]:
+def small_disk(size: str = "32m") -> Iterator[Path]:
     """Mount a file system of *size* in memory for the block.
 
     Raises:

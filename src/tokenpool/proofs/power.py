@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,11 @@ from tokenpool.proofs import scratch, strace, worker
 from tokenpool.proofs.disk import CHANCES, Disk
 from tokenpool.proofs.promises import Kept, Promises, examine
 from tokenpool.proofs.server import Server
+from tokenpool.proofs.strace import Call
 from tokenpool.proofs.worker import JOURNAL, Task
 
 DATABASE = "tokenpool.sqlite3"
+BUSY: dict[str, Any] = {"turns": 50, "reader": True, "checkpoint_pages": 120}  # what a checkpoint goes through
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it: thousands of files are written and thrown away
 Opening = Callable[[Path], AbstractAsyncContextManager[Store]]
 
@@ -38,28 +39,32 @@ class Recorded:
     task: Task
     root: Path
     before: Path
-    calls: Path
+    calls: list[Call]
 
     @classmethod
     def run(cls, root: Path, *tasks: Task, failing: str = "") -> "Recorded":
         """Let a worker do each of *tasks* below *root*, one after the other; *failing* says which calls shall fail."""
-        recorded = cls(tasks[0], root, root.with_name("before"), root.with_name("calls"))
-        shutil.copytree(root, recorded.before)
-        words = [*strace.recording(recorded.calls, failing=failing), *worker.command(*tasks)]
+        before, record = root.with_name("before"), root.with_name("calls")
+        shutil.copytree(root, before)
+        words = [*strace.recording(record, failing=failing), *worker.command(*tasks)]
         subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
-        return recorded
+        return cls(tasks[0], root, before, list(strace.calls(record)))
+
+    @property
+    def told(self) -> list[Call]:
+        """The calls that told something."""
+        return [call for call in self.calls if call.name == "writev"]
 
     def promises(self) -> Promises:
         """Return everything that was told."""
-        return Promises.read(call.data.decode() for call in strace.calls(self.calls) if call.name == "writev")
+        return Promises.read(call.data.decode() for call in self.told)
 
     def moments(self, count: int, dice: random.Random) -> Iterator[tuple[Disk, list[str]]]:
         """Yield the disk and what was told so far at *count* moments, half just after a promise, and at the end."""
-        ends = [(call.ended, call.name == "writev") for call in strace.calls(self.calls)]
-        told = [end for end, tells in ends if tells]
-        chosen = {*dice.sample(told, count // 2), *dice.sample([end for end, _ in ends], count // 2), ends[-1][0]}
+        chosen = {call.ended for call in dice.sample(self.told, count // 2)}
+        chosen |= {call.ended for call in dice.sample(self.calls, count // 2)} | {self.calls[-1].ended}
         disk, lines = Disk(self.root, self.before, self.task.working), list[str]()
-        for call in strace.calls(self.calls):
+        for call in self.calls:
             if call.name == "writev":
                 lines.append(call.data.decode())
             else:
@@ -68,11 +73,16 @@ class Recorded:
                 yield disk, lines
 
 
-def after_the_reader(recorded: Recorded) -> int:
-    """Return which fdatasync stores the first whole checkpoint after a reader stood longest in the way of one."""
-    syncs = [call for call in strace.calls(recorded.calls) if call.name == "fdatasync"]
-    main = [number for number, call in enumerate(syncs, 1) if call.path == recorded.root / DATABASE]
-    return max(pairwise(main), key=lambda pair: pair[1] - pair[0])[1]
+async def after_a_failed_checkpoint(database: Path, moments: int, *, mistake: str = "") -> Kept:
+    """Let a checkpoint's fsync of the main file fail, go on, start anew, and lose power at *moments* moments."""
+    staged: dict[str, Any] = {"staged": True, "checkpoint_pages": 10**6}  # no checkpoints but those of the stage
+    with workshop() as folder:
+        clean = await on_sqlite(database, folder, **staged)
+        syncs = [call.path for call in clean.calls if call.name == "fdatasync"]
+        failing = f"fdatasync:error=EIO:when={syncs.index(clean.root / DATABASE) + 1}"
+    with workshop() as folder:
+        failed = await on_sqlite(database, folder, failing=failing, mistake=mistake, then=10, **staged)
+        return await lose(failed, moments, sqlite, chances=("none",))
 
 
 @contextmanager
@@ -87,12 +97,17 @@ async def on_sqlite(database: Path, folder: Path, *, failing: str = "", then: in
     """Record a worker on a copy of the SQLite file *database*, and after it another one of *then* turns."""
     root = folder / "disk"
     root.mkdir()
-    path = root / DATABASE
-    with closing(library.connect(database)) as source, closing(library.connect(path)) as copy:
-        source.backup(copy)
+    path = copied(database, root / DATABASE)
     first = Task(str(path), await _organization(str(path)), str(root / JOURNAL), **task)
-    second = [replace(first, turns=then, reader=False)] if then else []
+    second = [replace(first, turns=then, reader=False, staged=False)] if then else []
     return Recorded.run(root, first, *second, failing=failing)
+
+
+def copied(database: Path, target: Path) -> Path:
+    """Copy a SQLite file with what is still in its log, and return *target*."""
+    with closing(library.connect(database)) as source, closing(library.connect(target)) as copy:
+        source.backup(copy)
+    return target
 
 
 async def on_postgres(seed: Path, folder: Path, *, database: str, failing: str = "", **task: Any) -> Recorded:  # noqa: ANN401 - of a Task

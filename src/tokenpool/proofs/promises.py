@@ -1,7 +1,8 @@
 """What a process has promised, and whether the stored data keeps it: nothing lost, doubled, freed or half there."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tokenpool.gateway.spool import Spool
@@ -48,6 +49,9 @@ class Kept:
     half: int = 0
     damaged: int = 0
 
+    def __add__(self, other: "Kept") -> "Kept":
+        return Kept(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
     @property
     def holds(self) -> bool:
         """True when every promise was kept."""
@@ -71,7 +75,10 @@ async def examine(store: Store, spool: Path, organization_id: str, promises: Pro
     kept.states += 1
     kept.acknowledged += len(promises)
     kept.lost += sum(hold_id not in stored for hold_id in promises.held)
+    waiting = {json.loads(path.read_text())["settle"] for path in Spool(spool).waiting()}  # of a database that is away
     for hold_id, nano in (promises.settled | promises.journaled).items():
+        if hold_id in waiting:
+            continue
         kept.lost += (stored.get(hold_id, ("",))[0], billed.get(ids.twin("req", hold_id))) != ("settled", nano)
     kept.doubled += len(events) - len(billed)
     for hold_id, (state, reserved_nano, settled_nano) in stored.items():

@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         """Start on the data in *folder*, made when there are none; *settings* are the server's."""
-        self.folder, self._data, self._log = folder, folder / "data", folder.with_suffix(".log")
+        self.folder, self._data, self._log = folder, folder / "data", folder / "log"
         self._settings = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "80"}
         self._settings |= settings
         self._as = _UNPRIVILEGED if os.geteuid() == 0 else {}

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,8 @@ _WRITING = (
 )
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)(.*)")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)")
-_HEX = re.compile(r"(?:\\x[0-9a-f]{2})*")
-_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
-_FILE = re.compile(r"<((?:\\x[0-9a-f]{2})+)>(\(deleted\))?")
+_STRING = re.compile(r'"([^"]*)"')  # every text is in hexadecimal digits: no quotes, brackets or commas in it
+_FILE = re.compile(r"\d*<(\\x[^>]+)>(\(deleted\))?")
 _UNFINISHED = " <unfinished ...>"
 
 
@@ -40,10 +40,8 @@ class Call(NamedTuple):
     @property
     def path(self) -> Path | None:
         """The file behind the first descriptor (of an opening call: the file opened); None when it is gone."""
-        found = _FILE.match(
-            self.returned if self.name in ("open", "openat", "creat") else self.arguments.lstrip("0123456789")
-        )
-        return Path(_text(found[1])) if found and not found[2] else None
+        found = _FILE.match(self.returned if self.name in ("open", "openat", "creat") else self.arguments)
+        return _path(found[1]) if found and not found[2] else None
 
     @property
     def descriptor(self) -> int:
@@ -63,7 +61,8 @@ class Call(NamedTuple):
     @property
     def numbers(self) -> list[int]:
         """The plain numbers after the last text, list or descriptor: lengths and offsets."""
-        return [int(one) for one in re.split(r"[\]>\")]", self.arguments)[-1].split(", ") if one.strip().isdigit()]
+        end = max(self.arguments.rfind(mark) for mark in ']>")')
+        return [int(one) for one in self.arguments[end + 1 :].split(", ") if one.isdigit()]
 
 
 def recording(record: Path, *, failing: str = "") -> list[str]:
@@ -108,3 +107,8 @@ def _bytes(text: str) -> bytes:
 
 def _text(text: str) -> str:
     return _bytes(text).decode()
+
+
+@lru_cache(maxsize=4096)
+def _path(text: str) -> Path:
+    return Path(_text(text))

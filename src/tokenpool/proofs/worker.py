@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from tokenpool.gateway import spool
@@ -40,7 +40,7 @@ NORMAL, NO_FOLDER, NO_SYNC, TRUSTING, HASTY, DEAF = MISTAKES = (
 SETTINGS = {"synchronous_commit=off": {"synchronous_commit": "off"}, "fsync=off": {"fsync": "off"}}
 JOURNAL = "settlements"
 JOURNALED_EVERY = 4
-STANDS, GOES, ROUND = 15, 35, 40  # turns
+STANDS, GOES, ROUND = 15, 30, 100  # turns
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Task:
     turns: int = 25  # of each caller: a hold and its end; 0: until it is terminated
     patience: float = 5
     mistake: str = ""
-    reader: bool = False  # other connections stand on old states now and then: no checkpoint can be whole meanwhile
+    reader: bool = False  # other connections stand on an old state for a while: no checkpoint can be whole meanwhile
+    staged: bool = False  # one caller, and checkpoints made just when they do harm if one is believed that failed
     checkpoint_pages: int = sqlite.CHECKPOINT_PAGES
     server: str = ""  # the folder of a PostgreSQL to start, and to stop in order at the end
 
@@ -77,12 +78,35 @@ async def work(task: Task) -> None:
     server = Server(Path(task.server), **SETTINGS.get(task.mistake, {})) if task.server else None
     store = scratch.open_store(server.url(task.address) if server else task.address)
     commits, journal = scratch.ledger_on(store), spool.Spool(Path(task.journal))
-    callers = [_Caller(task, commits, journal, number) for number in range(task.callers)]
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(_stop, callers))
-    await asyncio.gather(*(caller.run() for caller in callers))
+    if task.staged and isinstance(store, sqlite.SqliteStore):
+        await _stage(_Caller(task, commits, journal, 0), store, task)
+    else:
+        await _turns(task, commits, journal)
     await store.close()
     if server:
         server.stop()
+
+
+async def _turns(task: Task, commits: GroupCommit, journal: spool.Spool) -> None:
+    callers = [_Caller(task, commits, journal, number) for number in range(task.callers)]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(_stop, callers))
+    await asyncio.gather(*(caller.run(task.turns) for caller in callers))
+
+
+async def _stage(caller: "_Caller", store: sqlite.SqliteStore, task: Task) -> None:
+    """Make a checkpoint that a reader stands in the way of, one whose fsync is to fail, and what follows from both."""
+    with closing(library.connect(task.address, isolation_level=None)) as other:
+        await caller.run(task.turns)
+        other.execute("begin")
+        other.execute("select count(*) from limits_hold").fetchone()
+        await caller.run(1)
+        store._checkpoint()  # noqa: SLF001 - a part, unsynced
+        other.execute("rollback")
+        for _ in range(2):
+            await caller.run(1)
+            store._checkpoint()  # noqa: SLF001 - the rest: the first time its fsync fails
+        other.execute("pragma wal_checkpoint(passive)")
+        await caller.run(task.turns)
 
 
 def _stop(callers: list["_Caller"]) -> None:
@@ -97,11 +121,11 @@ class _Caller:
         self._task, self._commits, self._journal, self._number = task, commits, journal, number
         self._dice = random.Random(number)  # noqa: S311 - seeded
         self._reader = library.connect(task.address, isolation_level=None) if task.reader else None
-        self._slowest, self._on = 0.0, True
+        self._slowest, self._on, self._numbers = 0.0, True, count()
 
-    async def run(self) -> None:
-        """Take every turn."""
-        for turn in range(self._task.turns) if self._task.turns else count():
+    async def run(self, turns: int) -> None:
+        """Take so many turns; 0: until it is stopped."""
+        for turn in islice(self._numbers, turns or None):
             if not self._on:
                 break
             hold_id, nano = ids.new("hold"), self._dice.randrange(2, 9) * scratch.DOLLAR
