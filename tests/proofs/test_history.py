@@ -6,11 +6,11 @@ from tokenpool.proofs import crew, history, mutants, scratch
 
 pytestmark = pytest.mark.proof
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 async def test_every_answer_of_a_concurrent_history_is_the_models(address: str, times: int) -> None:
-    """Three rounds of 4 processes x 8 callers x 40 operations on the same thirty holds, among changing limits."""
+    """Two rounds of 4 processes x 8 callers x 40 operations on the same thirty holds, among changing limits."""
     store = scratch.open_store(address)
     await history.prepare(store, address)
     with crew.hired(address, history.do_as_they_like) as pipes:

@@ -12,17 +12,21 @@ pytestmark = pytest.mark.proof
 
 
 def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Path, times: int) -> None:
-    """Every point once and seven random moments: no promise lost, none twice, none freed; ready within five seconds."""
-    labels = [*POINTS, *[kills.RANDOM_MOMENT] * 7]
+    """Half of the points on each database, and four random moments: no promise lost, nothing twice, nothing freed.
+
+    The long form kills at every point on both. The server is ready within five seconds, also from nothing.
+    """
     url = address if "://" in address else ""
+    points = list(POINTS) if times > 1 else list(POINTS)[bool(url) :: 2]
+    labels = [*points, *[kills.RANDOM_MOMENT] * 4]
 
     tolls = [kills.run(tmp_path, url, labels, seed=seed) for seed in range(1, times + 1)]
 
     assert [] == [toll for toll in tolls if not toll.holds]
     for toll in tolls:
-        assert set(POINTS) == set(toll.kills) - {kills.RANDOM_MOMENT}
+        assert set(points) <= set(toll.kills)
         assert len(labels) <= toll.kills.total()
-        assert min(toll.findings.promises, toll.findings.exact) > 100
+        assert min(toll.findings.promises, toll.findings.exact) > 50
         assert toll.findings.estimated > 0
         assert max(toll.slowest_start_seconds, toll.cold_start_seconds) < 5
 
@@ -31,7 +35,7 @@ def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Pa
     ("mutant", "labels"),
     [
         (mutants.SERVERS[0], ["written, before the commit"] * 3),
-        (mutants.SERVERS[1], ["journal: before the fsync"]),
+        (mutants.SERVERS[1], ["journal: before the client's end"]),
         (mutants.SERVERS[2], ["last event, before the settlement"] * 2),
     ],
 )
@@ -47,15 +51,15 @@ def test_a_mutant_is_found_out(sqlite_database: Path, tmp_path: Path, mutant: st
 def test_a_killed_database_loses_nothing(
     postgres_server: Server, postgres_database: str, tmp_path: Path, times: int
 ) -> None:
-    """PostgreSQL and all its processes are killed under load, three times; the server is ready within five seconds."""
+    """PostgreSQL and all its processes are killed under load, twice; the server is ready within five seconds."""
 
     def blow() -> None:
         postgres_server.kill()
         postgres_server.start()
 
-    toll = kills.strike(tmp_path, postgres_database, blow, 3 * times)
+    toll = kills.strike(tmp_path, postgres_database, blow, 2 * times)
 
     assert toll.holds, toll.findings
-    assert toll.kills["the database"] == 3 * times
+    assert toll.kills["the database"] == 2 * times
     assert toll.findings.exact > 50
     assert toll.slowest_start_seconds < 5

@@ -9,14 +9,15 @@ pytestmark = pytest.mark.proof
 SEEDS = 30
 
 
-async def test_no_interleaving_overspends(address: str) -> None:
+async def test_no_interleaving_overspends(address: str, times: int) -> None:
     """Thirty seeds, every level binding in turn: exactly twenty of sixty-four pass each time."""
     store = scratch.open_store(address)
     with race.racers(address) as pipes:
-        tally = await race.run(store, pipes, range(SEEDS))
+        tally = await race.run(store, pipes, range(SEEDS * times))
     await store.close()
 
-    assert (SEEDS, 20 * SEEDS, 44 * SEEDS) == (tally.rounds, tally.granted, tally.refused)
+    rounds = SEEDS * times
+    assert (rounds, 20 * rounds, 44 * rounds) == (tally.rounds, tally.granted, tally.refused)
     assert (0, 0, 0) == (tally.over_nano, tally.falsely_refused, tally.broken_sums)
     assert tally.observations > SEEDS
 

@@ -74,7 +74,7 @@ def infect_server(name: str) -> None:
 
         self.parts.background(a_moment_later())
 
-    async def not_written(_self: Any, _operation: object) -> None:  # noqa: ANN401
+    def not_written(_self: Any, _organization_id: str, _operation: object) -> None:  # noqa: ANN401
         pass
 
     def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
@@ -82,7 +82,7 @@ def infect_server(name: str) -> None:
 
     mistakes: dict[str, tuple[str, object]] = {
         SERVERS[0]: ("tokenpool.gateway.settle:Attempt.settle", not_awaited),
-        SERVERS[1]: ("tokenpool.gateway.settle:Attempt._spool", not_written),
+        SERVERS[1]: ("tokenpool.gateway.spool:Spool.write", not_written),
         SERVERS[2]: ("tokenpool.gateway.resolver:Resolver._settlement", freed),
     }
     points.put(*mistakes[name])
