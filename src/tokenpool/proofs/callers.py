@@ -45,7 +45,7 @@ class Drawn:
         chance = random.Random(name)  # noqa: S311 - drawn, not secret
         tokens, kind = (chance.randrange(1, 20), chance.randrange(1, MOST_OUTPUT)), chance.random()
         if name.startswith("long"):
-            return cls(*tokens, streams=True, leaves=False, fails=False, pause=0.5)
+            return cls(*tokens, streams=True, leaves=False, fails=False, pause=0.25)
         return cls(
             *tokens, streams=kind < 0.7, leaves=kind < 0.15, fails=kind > 0.92, pause=chance.random() * 0.01  # noqa: PLR2004
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from tokenpool.proofs import points
 Answer = TypeVar("Answer")
 
 SERVERS = ("settlement not awaited", "journal not written", "lost holds freed")
+BESIDE = ("leases not renewed", "another's journal not waited for")
 NAMES = ("check outside the transaction", "one level skipped", "held ignored", "lock taken after reading")
 
 
@@ -80,9 +82,14 @@ def infect_server(name: str) -> None:
     def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
         return Void(row.id, "lost", clock.now())
 
+    async def not_renewed(_parts: Any) -> None:  # noqa: ANN401
+        pass
+
     mistakes: dict[str, tuple[str, object]] = {
         SERVERS[0]: ("tokenpool.gateway.settle:Attempt.settle", not_awaited),
         SERVERS[1]: ("tokenpool.gateway.spool:Spool.write", not_written),
+        BESIDE[0]: ("tokenpool.gateway.journal:renew_leases", not_renewed),
+        BESIDE[1]: ("tokenpool.gateway.resolver:ANOTHERS_JOURNAL", timedelta(0)),
         SERVERS[2]: ("tokenpool.gateway.resolver:Resolver._settlement", freed),
     }
     points.put(*mistakes[name])
