@@ -1,9 +1,11 @@
 """A settlement is never lost: what the database does not take is on the disk before the client sees the end."""
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -91,6 +93,32 @@ def test_a_half_written_file_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "end_00000000000000000000000000.part").write_text("{")
 
     assert [] == Spool(tmp_path).waiting()
+
+
+async def test_a_database_that_lets_wait_is_asked_once(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says no only after its patience, and the client waits: the settlement goes to the disk at once."""
+    tried = []
+
+    async def slowly(*_: object) -> None:
+        tried.append(1)
+        await asyncio.sleep(0.05)
+        raise Unavailable("The database is away.")
+
+    gate.provider.answers()
+    counts = []
+    for longest in (60, 0.01):
+        submit = gate.parts.commits.submit
+
+        async def settles_slowly(organization_id: str, operation: object, submit: Any = submit) -> object:
+            return await (slowly() if isinstance(operation, Settle) else submit(organization_id, operation))
+
+        monkeypatch.setattr("tokenpool.gateway.settle.LONGEST_SECONDS", longest)
+        monkeypatch.setattr(gate.parts.commits, "submit", settles_slowly)
+        assert 200 == (await gate.post()).status
+        monkeypatch.undo()
+        counts.append(len(tried))
+
+    assert ([3, 4], 2) == (counts, len(gate.parts.spool.waiting()))
 
 
 async def test_what_cannot_be_read_stops_nobody(gate: Gate, away: list[bool]) -> None:

@@ -5,6 +5,7 @@ Durable before visible: callers await the settlement before the client sees the 
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ from tokenpool.pricing.book import ModelPrice
 logger = logging.getLogger("tokenpool.gateway")
 
 PATIENCE_SECONDS = (0.05, 0.2, 0.5)
+LONGEST_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,13 @@ class Attempt:
         Raises:
             Unavailable: neither the database nor the disk took it; the hold is left to its evidence.
         """
+        began = time.monotonic()
         for pause in PATIENCE_SECONDS:
             try:
                 answer = await self.parts.commits.submit(self.organization_id, operation)
             except Unavailable:
+                if time.monotonic() - began > LONGEST_SECONDS:
+                    break  # it lets wait rather than says no, and so would the next time
                 await asyncio.sleep(pause)
                 continue
             if isinstance(answer, Done) and answer.overrun_nano:
