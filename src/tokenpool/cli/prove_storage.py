@@ -132,11 +132,11 @@ def experiments(address: str, seconds: float) -> Iterator[Line]:
 
 
 async def _power(ground: Ground, seconds: float) -> Line:
-    kept = Kept()
+    kept, seed = Kept(), 0
     for seed in _rounds(seconds):
         with power.workshop() as folder:
             kept += await power.lose(await ground.record(folder), MOMENTS, ground.opening, seed=seed)
-    return {"experiment": f"power loss, {ground.name}", "holds": kept.holds, **asdict(kept)}
+    return {"experiment": f"power loss, {ground.name}", "holds": kept.holds, "seeds": seed + 1, **asdict(kept)}
 
 
 async def _mistake(ground: Ground, mistake: str) -> Line:

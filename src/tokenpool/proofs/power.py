@@ -29,6 +29,7 @@ from tokenpool.proofs.worker import JOURNAL, Task
 DATABASE = "tokenpool.sqlite3"
 BUSY: dict[str, Any] = {"turns": 50, "reader": True, "checkpoint_pages": 120}  # what a checkpoint goes through
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it: thousands of files are written and thrown away
+_ENOUGH_BYTES = 2**30
 Opening = Callable[[Path], AbstractAsyncContextManager[Store]]
 
 
@@ -88,7 +89,8 @@ async def after_a_failed_checkpoint(database: Path, moments: int, *, mistake: st
 @contextmanager
 def workshop() -> Iterator[Path]:
     """Make a folder to work in, in memory where there is such a place: what a sync means is the model's affair."""
-    with tempfile.TemporaryDirectory(prefix="tokenpool-power-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+    memory = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES else None
+    with tempfile.TemporaryDirectory(prefix="tokenpool-power-", dir=memory) as folder:
         Path(folder).chmod(0o755)  # a PostgreSQL of another user works in it
         yield Path(folder)
 

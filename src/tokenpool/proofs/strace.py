@@ -2,14 +2,16 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from tokenpool.kernel.errors import InvalidInput
 
 MISSING = "strace is missing, and without it no write can be lost or made to fail: sudo apt-get install strace"
+FORBIDDEN = "strace may not trace processes here; in a container: --cap-add SYS_PTRACE"
 _WRITING = (
     "write,writev,pwrite64,pwritev,pwritev2,fsync,fdatasync,ftruncate,truncate,fallocate,lseek,"
     "open,creat,openat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir"
@@ -72,15 +74,18 @@ def recording(record: Path, *, failing: str = "") -> list[str]:
     return [*words, "-e", f"inject={failing}"] if failing else words
 
 
+@cache
 def program() -> str:
     """Return the path of strace.
 
     Raises:
-        InvalidInput: it is not installed; says how to get it.
+        InvalidInput: it is not installed, or may not trace here; says what to do.
     """
     found = shutil.which("strace")
     if found is None:
         raise InvalidInput(MISSING)
+    if subprocess.run([found, "-qqq", "-o", "/dev/null", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        raise InvalidInput(FORBIDDEN)
     return found
 
 
