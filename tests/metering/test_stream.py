@@ -132,6 +132,45 @@ def test_an_event_of_endless_lines_is_counted_and_not_kept(monkeypatch: pytest.M
     assert meter.reported() is not None
 
 
+def test_what_tools_at_the_provider_made_it_read_again_is_counted() -> None:
+    """Each result: the prompt and a third of the bytes so far; each summary: the whole prompt it may have read."""
+    meter = StreamMeter()
+    result = event("content_block_start", index=1, content_block={"type": "web_search_tool_result", "content": []})
+    meter.feed(STREAM[: STREAM.index(b"event: ping")])
+    before = len(STREAM[: STREAM.index(b"event: ping")])
+
+    meter.feed(result)
+    summary = {"type": "compaction", "content": "Perché no?"}
+    meter.feed(event("content_block_start", index=2, content_block=summary))
+
+    again = 2_112 + (before + len(result)) // 3
+    assert (again + 9_000, 11) == (meter.read_again(9_000), meter.output_bytes)
+
+
+def test_a_stream_without_its_start_has_no_usage() -> None:
+    """The last frame tells the output; input that nobody told is not free."""
+    meter = StreamMeter()
+    meter.feed(STREAM[STREAM.index(b"event: content_block_start") :])
+
+    assert (None, True) == (meter.reported(), meter.finished)
+
+
+@pytest.mark.parametrize(("text", "free"), [("", True), ("Well", False)])
+def test_a_refusal_before_any_output_is_free(text: str, free: bool) -> None:
+    """Told by the last frame; one that came after some text is billed."""
+    meter = StreamMeter()
+    meter.feed(event("message_start", message={"usage": START | {"output_tokens": 0}}))
+    if text:
+        meter.feed(event("content_block_delta", index=0, delta={"type": "text_delta", "text": text}))
+    delta = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "category": None}}
+    meter.feed(event("message_delta", delta=delta, usage={"output_tokens": 0}) + event("message_stop"))
+
+    found = meter.reported()
+
+    assert found is not None
+    assert free == found.free
+
+
 def test_an_error_event_is_kept() -> None:
     """It decides how the hold ends."""
     meter = StreamMeter()

@@ -20,6 +20,7 @@ from tokenpool.metering.extract import Reported
 
 OK = 200
 ACCOUNT = re.compile(rb"\b((?:org|proj)[-_])[A-Za-z0-9]{16,}")  # of the operator, in the words of an error
+REFUSED = "the model refused before any output"
 
 
 class Relay(Response):
@@ -100,15 +101,16 @@ class Relay(Response):
         meter, attempt = self._meter, self._attempt
         reported = meter.reported()
         why = "upstream_error" if meter.error is not None and why == "no_usage" else why
-        if reported is not None and (meter.finished or why == "no_usage"):
+        if reported is not None and reported.free:
+            await attempt.void(REFUSED)
+        elif reported is not None and (meter.finished or why == "no_usage"):
             await attempt.settle(reported, "client_gone" if self._left else "")
         elif reported is not None:
             await attempt.settle(reported, why)  # the final usage was told before the stream broke: exact
         elif not meter.started and meter.error is not None:
             await attempt.void("upstream_error")
         else:
-            start = meter.start_input if meter.input_is_told or not meter.finished else None
-            await attempt.settle_estimate(start, meter.output_bytes, "hostile_usage" if meter.hostile else why)
+            await attempt.settle_estimate("hostile_usage" if meter.hostile else why, meter)
 
 
 async def relay_whole(
@@ -121,14 +123,16 @@ async def relay_whole(
     try:
         body = await read(answer)
     except UpstreamAway as error:
-        await attempt.settle_estimate(None, 0, "upstream_lost")
+        await attempt.settle_estimate("upstream_lost")
         raise UpstreamAway("The provider's answer broke off; it was billed as an estimate.") from error
     try:
         reported = usage(body)
     except (InvalidInput, ValueError, RecursionError):  # nonsense from the provider is settled like no usage
         reported = None
     if reported is None:
-        await attempt.settle_estimate(None, len(body), "no_usage")
+        await attempt.settle_estimate("no_usage", output_bytes=len(body))
+    elif reported.free:
+        await attempt.void(REFUSED)
     else:
         await attempt.settle(reported)
     return Response(body, answer.status, dict(headers))

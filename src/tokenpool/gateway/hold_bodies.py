@@ -114,8 +114,9 @@ def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
 
 
 def _evidence(input_bound: int, max_output: int) -> str:
-    facts = {"start": None, "output_bytes": 0, "input_bound": input_bound, "max_output": max_output}
-    return json.dumps({**facts, "us_only": False, "fast": False, "tools_nano": 0}, separators=(",", ":"))
+    seen = {"start": None, "output_bytes": 0, "read_again": 0}
+    facts = {"input_bound": input_bound, "prompt_bound": input_bound, "max_output": max_output}
+    return json.dumps({**seen, **facts, "us_only": False, "fast": False, "tools_nano": 0}, separators=(",", ":"))
 
 
 def reported(usage: dict[str, Any]) -> Reported:

@@ -77,10 +77,14 @@ def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str
 
     The journal is this process's of settlements: the exact end may be waiting there, which no estimate replaces.
     """
-    start = asdict(meter.start_input) if meter and meter.start_input else None
-    output_bytes = meter.output_bytes if meter else 0
-    told = {"start": start, "output_bytes": output_bytes, "journal": parts.spool.name, **shape}
-    return json.dumps(told, separators=(",", ":"))
+    seen: dict[str, Any] = {"start": None, "output_bytes": 0, "read_again": 0}
+    if meter is not None:
+        seen = {
+            "start": asdict(meter.start_input) if meter.start_input else None,
+            "output_bytes": meter.output_bytes,
+            "read_again": meter.read_again(shape["prompt_bound"]),
+        }
+    return json.dumps({**seen, "journal": parts.spool.name, **shape}, separators=(",", ":"))
 
 
 async def renew_leases(parts: Parts) -> None:

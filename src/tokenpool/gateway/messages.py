@@ -162,6 +162,7 @@ def _label(request: Request, name: str) -> str:
 def _estimate_facts(shape: Shape, price: ModelPrice, max_output: int) -> dict[str, int | bool]:
     return {
         "input_bound": shape.input_tokens,
+        "prompt_bound": shape.input_tokens,
         "max_output": max_output,
         "us_only": shape.us_only,
         "fast": shape.fast,

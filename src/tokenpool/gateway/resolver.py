@@ -65,7 +65,11 @@ class Resolver:
         """Return the flagged estimate that ends a lost hold."""
         start = TokenCounts(**evidence["start"]) if evidence["start"] is not None else None
         counts = estimate(
-            start, evidence["output_bytes"], input_bound=evidence["input_bound"], most_output=evidence["max_output"]
+            start,
+            evidence["output_bytes"],
+            evidence["read_again"],
+            input_bound=evidence["input_bound"],
+            most_output=evidence["max_output"],
         )
         reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"])
         price = self._parts.book.by_version(row.price_version)

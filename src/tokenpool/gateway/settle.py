@@ -17,6 +17,7 @@ from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.limits.operations import Done, Settle, Void
+from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported, estimate
 from tokenpool.metering.rate import UNPRICED, rate_reported
 from tokenpool.pricing.book import ModelPrice
@@ -35,7 +36,7 @@ class Attempt:
     organization_id: str
     hold_id: str
     price: ModelPrice
-    shape: dict[str, Any]  # input_bound, max_output, us_only, fast, tools_nano
+    shape: dict[str, Any]  # input_bound, prompt_bound, max_output, us_only, fast, tools_nano
 
     async def settle(self, reported: Reported, flags: str = "") -> None:
         """End the hold with *reported* usage."""
@@ -46,11 +47,15 @@ class Attempt:
         words = " ".join(word for word in (flags, flag) if word)
         await self._end(Settle(self.hold_id, usage, clock.now(), words))
 
-    async def settle_estimate(self, start: Any, output_bytes: int, why: str) -> None:  # noqa: ANN401 - TokenCounts or None
-        """End the hold with the estimate of a broken answer; *why* becomes its flag."""
-        counts = estimate(
-            start, output_bytes, input_bound=self.shape["input_bound"], most_output=self.shape["max_output"]
-        )
+    async def settle_estimate(self, why: str, meter: Meter | None = None, output_bytes: int = 0) -> None:
+        """End the hold with the estimate of a broken answer, from what *meter* has seen; *why* becomes its flag."""
+        start, again = None, 0
+        if meter is not None:
+            start = meter.start_input if meter.input_is_told or not meter.finished else None
+            output_bytes = meter.output_bytes
+            again = meter.read_again(self.shape["prompt_bound"])
+        bounds = {"input_bound": self.shape["input_bound"], "most_output": self.shape["max_output"]}
+        counts = estimate(start, output_bytes, again, **bounds)
         reported = Reported(((None, counts),), us_only=self.shape["us_only"], fast=self.shape["fast"])
         await self.settle(reported, f"estimated {why}")
 

@@ -41,8 +41,8 @@ class Meter(ABC):
         """Act on one event."""
 
     @abstractmethod
-    def told(self) -> Reported:
-        """Return the usage as it was told.
+    def told(self) -> Reported | None:
+        """Return the usage as it was told, None when it leaves something out.
 
         Raises:
             InvalidInput: it cannot be believed.
@@ -69,6 +69,10 @@ class Meter(ABC):
         except InvalidInput as error:
             self.hostile = error.message
             return None
+
+    def read_again(self, prompt_bound: int) -> int:  # noqa: ARG002 - of formats that do
+        """Return how many tokens of input came to those of the start; a prompt has at most *prompt_bound*."""
+        return 0
 
     def generated(self, *texts: object) -> None:
         """Count what an event brings; usage told earlier does not cover it."""

@@ -3,6 +3,7 @@
 from datetime import date
 
 from tokenpool.kernel.errors import UnknownModel
+from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.metering.extract import Reported
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.book import ModelPrice, PriceBook
@@ -20,8 +21,10 @@ def rate_reported(
     A part without a model is the requested model's, at the price *pinned* at admission. A part of
     a model that has no price cannot be refused any more, so it is billed at the pinned price and
     flagged: never free. A tool without a price is flagged; whoever asks for one beforehand is refused.
+    Parts at one price are one, unless the price has bands: each prompt has its own.
     """
-    parts, flags = [], [reported.flags] if reported.flags else []
+    found: list[tuple[ModelPrice, TokenCounts]] = []
+    flags = [reported.flags] if reported.flags else []
     for model, counts in reported.parts:
         price = pinned
         if model is not None:
@@ -33,8 +36,20 @@ def rate_reported(
                 price = pinned
         if has_unpriced_tool(counts, price):
             flags.append(UNPRICED_TOOL)
-        fast, batch = reported.fast and bool(price.fast), reported.batch and bool(price.batch)
-        cost = rate(counts, price, batch=batch, us_only=reported.us_only, fast=fast)
-        hourly = price.code_execution if counts.code_execution_seconds else None
-        parts.append(RatedUsage(price.model, price.version, counts, cost, batch, reported.us_only, fast, hourly))
-    return tuple(parts), " ".join(dict.fromkeys(flags))
+        same = next((i for i, (other, _) in enumerate(found) if other is price and not _has_bands(price)), None)
+        if same is None:
+            found.append((price, counts))
+        else:
+            found[same] = (price, found[same][1] + counts)
+    return tuple(_rated(price, counts, reported) for price, counts in found), " ".join(dict.fromkeys(flags))
+
+
+def _has_bands(price: ModelPrice) -> bool:
+    return any(len(bands or ()) > 1 for bands in (price.bands, price.fast, price.batch))
+
+
+def _rated(price: ModelPrice, counts: TokenCounts, reported: Reported) -> RatedUsage:
+    fast, batch, us_only = reported.fast and bool(price.fast), reported.batch and bool(price.batch), reported.us_only
+    cost = rate(counts, price, batch=batch, us_only=us_only, fast=fast)
+    hourly = price.code_execution if counts.code_execution_seconds else None
+    return RatedUsage(price.model, price.version, counts, cost, batch, us_only, fast, hourly)
