@@ -1,9 +1,7 @@
-"""What is billed when things break: the table, case by case, to the nano-dollar."""
+"""What is billed when things break: the table's other rows; streams have test_streams."""
 
 import asyncio
-from contextlib import suppress
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -44,41 +42,6 @@ async def test_a_provider_that_is_away_bills_nothing(gate: Gate) -> None:
     assert (502, "void", (0, 0)) == (answer.status, Hold.objects.get().state, gate.account())
 
 
-@pytest.mark.parametrize("cut", range(1, 6))
-@pytest.mark.parametrize("then", ["end", "reset"])
-async def test_a_stream_that_stops_anywhere_is_billed_by_its_evidence(gate: Gate, cut: int, then: str) -> None:
-    """Cut after each event: an estimate, or exact once the final usage was told; never free, never held for ever."""
-    gate.provider.streams(events("Hello there")[:cut], then=then, pause=0.01)
-
-    with suppress(aiohttp.ClientError):  # a broken body is what the client should see
-        await gate.post({"stream": True})
-
-    hold = await gate.at_rest()
-    expected = COST if cut == 5 else estimated("Hello there" if cut >= 3 else "")
-    assert ("settled", expected) == (hold.state, hold.settled_nano)
-    assert (expected, 0) == gate.account()
-    assert (cut == 5) == ("estimated" not in UsageEvent.objects.get().flags)
-
-
-async def test_a_client_that_leaves_closes_the_provider_and_pays_the_estimate(gate: Gate) -> None:
-    """Nobody pays for text that nobody reads."""
-    gate.provider.streams(events("Hello there")[:3], then="stall")
-    headers = {"x-api-key": gate.key}
-    answer = await gate.session.post(f"{gate.url}/v1/messages", json={**BODY, "stream": True}, headers=headers)
-    await answer.content.readuntil(b"Hello there")
-    answer.close()
-
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if Hold.objects.get().state == "settled":
-            break
-
-    assert (estimated("Hello there"), "estimated client_gone") == (
-        Hold.objects.get().settled_nano,
-        UsageEvent.objects.get().flags,
-    )
-
-
 async def test_an_error_event_after_the_start_is_an_estimate(gate: Gate) -> None:
     """It passes to the client as it came."""
     error = sse("error", error={"type": "overloaded_error", "message": "Overloaded"})
@@ -91,15 +54,6 @@ async def test_an_error_event_after_the_start_is_an_estimate(gate: Gate) -> None
         (await gate.at_rest()).settled_nano,
         UsageEvent.objects.get().flags,
     )
-
-
-async def test_an_error_event_before_the_start_bills_nothing(gate: Gate) -> None:
-    """Nothing was generated."""
-    gate.provider.streams([sse("error", error={"type": "overloaded_error"})])
-
-    await gate.post({"stream": True})
-
-    assert ("void", (0, 0)) == ((await gate.at_rest()).state, gate.account())
 
 
 @pytest.mark.parametrize(

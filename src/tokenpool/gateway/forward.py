@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import UpstreamAway, inbound
+from tokenpool.gateway.upstream import UpstreamAway, inbound, left_over
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported
@@ -76,13 +76,10 @@ class Relay(Response):
         why = "no_usage"
         try:
             async for chunk in self._answer.content.iter_any():
-                self._meter.feed(chunk)
-                self._journal.follow(self._meter)
-                if self._meter.finished:
-                    await asyncio.shield(self._attempt.parts.background(self._settle(why)))
-                await self._pass_on(send, self._outward.feed(chunk) if self._outward else chunk)
+                await self._pass(chunk, send)
         except (aiohttp.ClientError, TimeoutError, OSError):
             why = "upstream_lost"
+            await self._pass(left_over(self._answer), send)
         if not self._meter.finished:
             await asyncio.shield(self._attempt.parts.background(self._settle(why)))
         if why == "upstream_lost":
@@ -92,6 +89,13 @@ class Relay(Response):
     async def _pass_on(self, send: Send, body: bytes, *, more: bool = True) -> None:
         if (body or not more) and not self._left:
             await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _pass(self, chunk: bytes, send: Send) -> None:
+        self._meter.feed(chunk)
+        self._journal.follow(self._meter)
+        if self._meter.finished:
+            await asyncio.shield(self._attempt.parts.background(self._settle("no_usage")))
+        await self._pass_on(send, self._outward.feed(chunk) if self._outward else chunk)
 
     async def _settle(self, why: str) -> None:
         """Bill what the table says for how this stream ended."""

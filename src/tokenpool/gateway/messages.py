@@ -103,7 +103,7 @@ async def _dispatch(
             "POST", form.path, query=query_of(request), headers=request.headers, body=body, stream=call.stream
         )
     except UpstreamAway as error:
-        await attempt.void("provider away")
+        await (attempt.settle_estimate("no_answer") if error.worked else attempt.void("provider away"))
         return from_error(error, request.state.request_id, form.envelope)
     if reply.status != forward.OK:
         return await forward.relay_error(reply, attempt, named)

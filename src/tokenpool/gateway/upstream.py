@@ -6,6 +6,7 @@ environment (proxies, netrc) is consulted.
 
 import io
 import socket
+import time
 from collections.abc import Iterable
 from ipaddress import ip_address
 
@@ -18,6 +19,7 @@ from tokenpool.kernel.errors import TokenpoolError
 CONNECT_SECONDS = 5
 STREAM_IDLE_SECONDS = 90
 ANSWER_SECONDS = 900
+STALE_SECONDS = 1.0  # a connection that breaks sooner had been closed before the request came
 LARGE_BODY_BYTES = 2**20  # sent in pieces, so that the loop goes on
 REDIRECTS = (300, 301, 302, 303, 304, 305, 307, 308)
 _ALWAYS = ("content-type", "accept", "user-agent", "x-client-request-id", "traceparent")
@@ -36,10 +38,14 @@ _QUOTAS = ("anthropic-ratelimit-", "x-ratelimit-")
 
 
 class UpstreamAway(TokenpoolError):
-    """The provider could not be reached, or went away before it answered; nothing was billed."""
+    """The provider could not be reached, or went away before it answered.
+
+    `worked`: it may have written a whole answer by then, so it is not known that nothing is billed.
+    """
 
     status = 502
     kind = "api_error"
+    worked = False
 
 
 class Upstream:
@@ -76,6 +82,7 @@ class Upstream:
         """
         data = io.BytesIO(body) if body and len(body) > LARGE_BODY_BYTES else body
         idle = STREAM_IDLE_SECONDS if stream else ANSWER_SECONDS
+        began = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
         address = self._url + (path.removeprefix("/v1") if self.speaks == "openai" else path)
         try:
@@ -88,9 +95,7 @@ class Upstream:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise UpstreamAway(
-                f"The provider cannot be reached ({type(error).__name__}). Nothing was billed."
-            ) from error
+            raise _away(error, stream=stream, seconds=time.monotonic() - began) from error
         if answer.status in REDIRECTS:
             answer.close()
             raise UpstreamAway(f"The provider answered with a redirect ({answer.status}), and none is followed.")
@@ -152,6 +157,21 @@ class _Resolver(aiohttp.ThreadedResolver):
         if found.is_loopback and host == "localhost":
             return True
         return found.is_global or (self._internal and not found.is_link_local)
+
+
+def _away(error: Exception, *, stream: bool, seconds: float) -> UpstreamAway:
+    """Tell apart a request that nobody took, or whose answer had not begun, from a whole answer that was lost."""
+    unreached = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ValueError)
+    if stream or unreached or seconds < STALE_SECONDS:
+        return UpstreamAway(f"The provider cannot be reached ({type(error).__name__}). Nothing was billed.")
+    away = UpstreamAway(f"The provider did not answer ({type(error).__name__}); it was billed as an estimate.")
+    away.worked = True
+    return away
+
+
+def left_over(answer: aiohttp.ClientResponse) -> bytes:
+    """Return what had arrived when the connection broke: aiohttp raises before it hands that out."""
+    return answer.content._read_nowait(-1)  # noqa: SLF001 - its public readers raise first
 
 
 def inbound(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
