@@ -29,6 +29,7 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - after the setup
 
+from pointing import pointing_at_file  # noqa: E402
 from postgres import Server  # noqa: E402
 from tokenpool.config.database import postgres_settings  # noqa: E402
 
@@ -63,12 +64,8 @@ def sqlite_database(_template: Path, tmp_path: Path) -> Iterator[Path]:
     """Return the path of a fresh migrated SQLite file that Django's connection points at."""
     path = tmp_path / "tokenpool.sqlite3"
     shutil.copy(_template, path)
-    connections["default"].close()
-    before = connections["default"].settings_dict["NAME"]
-    connections["default"].settings_dict["NAME"] = str(path)
-    yield path
-    connections["default"].close()
-    connections["default"].settings_dict["NAME"] = before
+    with pointing_at_file(path):
+        yield path
 
 
 @pytest.fixture

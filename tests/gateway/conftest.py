@@ -3,7 +3,8 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 
 from builders import Aurora, aurora
 from gateway_server import serving
+from pointing import pointing_at_file
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.gateway.app import routes
 from tokenpool.gateway.parts import Parts
@@ -31,6 +33,7 @@ from . import openai_provider
 MODEL = "claude-opus-5-5"  # 4 in, 20 out, 5 write, 0.20 read dollars per million: 4,000 and 20,000 nano a token
 USAGE = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 7}
 COST = 1_088_000
+BOOK = load.standard()
 BODY = {
     "model": MODEL,
     "max_tokens": 100,
@@ -151,8 +154,28 @@ class Gate:
         return Hold.objects.order_by("-id")[0]
 
 
+@pytest.fixture(scope="session")
+def _founded(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Aurora, str]:
+    """Return a database with the usual organization, that organization, and Elena's key for Claude Code."""
+    path = tmp_path_factory.mktemp("founded") / "tokenpool.sqlite3"
+    shutil.copy(_template, path)
+    with pointing_at_file(path):
+        org = aurora()
+        key = org.key(org.elena, "claude_code")
+    return path, org, key
+
+
 @pytest.fixture
-async def gate(database: Path) -> AsyncIterator[Gate]:
+def database(_founded: tuple[Path, Aurora, str], tmp_path: Path) -> Iterator[Path]:
+    """Return the path of a fresh copy of that database, which Django's connection points at."""
+    path = tmp_path / "tokenpool.sqlite3"
+    shutil.copy(_founded[0], path)
+    with pointing_at_file(path):
+        yield path
+
+
+@pytest.fixture
+async def gate(database: Path, _founded: tuple[Path, Aurora, str]) -> AsyncIterator[Gate]:
     """Return a served gateway with the usual organization and Elena's key for Claude Code."""
     provider = Provider()
     runner = web.AppRunner(_provider_app(provider), shutdown_timeout=0.1)
@@ -161,19 +184,19 @@ async def gate(database: Path) -> AsyncIterator[Gate]:
     await site.start()
     assert site._server is not None
     provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
-    org = aurora()
+    _, org, key = _founded
     store = SqliteStore(database)
     upstream = Upstream(name="provider", url=provider.url, api_key="the provider's own key")
     parts = Parts(
         store,
         ledger_commits(store),
         Directory(store),
-        load.standard(),
+        BOOK,
         Upstreams([upstream]),
         Spool(database.parent / "settlements"),
     )
     async with serving(Starlette(routes=routes(parts))) as url, aiohttp.ClientSession() as session:
-        yield Gate(url, org, provider, parts, session, org.key(org.elena, "claude_code"))
+        yield Gate(url, org, provider, parts, session, key)
     await parts.close()
     await runner.cleanup()
     await store.close()

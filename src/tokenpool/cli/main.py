@@ -85,16 +85,9 @@ def listen(host: str, port: int) -> None:
     """Run the web process until it is stopped."""
     import uvicorn  # noqa: PLC0415 - other commands do not need it
 
-    uvicorn.run(
-        "tokenpool.config.asgi:application",
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=20,
-        h11_max_incomplete_event_size=65536,
-    )
+    from tokenpool.config import listening  # noqa: PLC0415 - the same
+
+    uvicorn.run("tokenpool.config.asgi:application", host=host, port=port, **listening.options())
 
 
 @app.command()

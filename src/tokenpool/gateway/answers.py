@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tokenpool.gateway.formats import Envelope
@@ -16,6 +16,8 @@ logger = logging.getLogger("tokenpool.gateway")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 RETRY_SECONDS = 5
+TOO_LARGE = 413
+LEFT = 499  # the client left before its request was here; nginx's number
 
 
 def envelope(
@@ -44,6 +46,8 @@ def from_error(error: TokenpoolError, request_id: str, written: Envelope = envel
         headers = {"retry-after": str(RETRY_SECONDS)}
     elif not isinstance(error, NotAuthenticated) and error.status >= 500:  # noqa: PLR2004
         headers = {}
+    if error.status == TOO_LARGE:
+        headers["connection"] = "close"  # the rest of the body is not waited for
     details = {"field": error.field} if error.field else None
     return written(error.status, error.kind, error.message, request_id=request_id, details=details, headers=headers)
 
@@ -57,6 +61,8 @@ def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
             return await endpoint(request)
         except TokenpoolError as error:
             return from_error(error, request.state.request_id, written)
+        except ClientDisconnect:
+            return Response(status_code=LEFT)  # nobody reads it
         except Exception:
             logger.exception("%s failed", request.state.request_id)
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."

@@ -22,7 +22,7 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
     """Return the JSON object in *raw* and what stood anywhere in it that can cost.
 
     Raises:
-        InvalidInput: not JSON, no object, nested too deeply, or a key that stands twice.
+        InvalidInput: not UTF-8, not JSON, no object, nested too deeply, or a key that stands twice.
     """
     seen = Seen()
 
@@ -36,9 +36,11 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
         return found
 
     try:
-        body = json.loads(raw, object_pairs_hook=check, parse_constant=_no_constant)
+        body = json.loads(raw.decode(), object_pairs_hook=check, parse_constant=_no_constant)
     except InvalidInput:
         raise
+    except UnicodeDecodeError as error:
+        raise InvalidInput("The body is not UTF-8.") from error
     except RecursionError as error:
         raise InvalidInput("The body is nested too deeply.") from error
     except ValueError as error:

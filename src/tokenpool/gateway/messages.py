@@ -126,11 +126,16 @@ def query_of(request: Request) -> str:
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body, refusing it before it is parsed when it is over the cap.
+    """Return the body, refusing it before it is parsed when it is compressed or over the cap.
 
     Raises:
-        TooLarge: over 32 MiB.
+        InvalidInput: compressed; what it would grow to nobody knows.
+        TooLarge: over 32 MiB; told beforehand, it is not even read.
     """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise InvalidInput("content-encoding: send the body uncompressed.", field="content-encoding")
+    if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
+        raise TooLarge(f"The body is larger than {MOST_BODY_BYTES // 2**20} MiB.")
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
