@@ -1,16 +1,21 @@
 """What is billed when things break: the table's other rows; streams have test_streams."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
 
+from tokenpool.gateway import upstream
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 
 from .conftest import BODY, COST, USAGE, Gate, events, sse
 
 INPUT_NANO = 12 * 4_000 + 100 * 5_000 + 2_000 * 200  # the input side of the usual answer
+
+
+NONSENSE = (-5, "many", 10**18, 1e308, float("nan"), True, [7])
 
 
 def estimated(text: str) -> int:
@@ -57,7 +62,20 @@ async def test_an_error_event_after_the_start_is_an_estimate(gate: Gate) -> None
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, {"output_tokens": -5}, {"output_tokens": "many"}, {"output_tokens": 10**18}, 7]
+    "usage",
+    [
+        None,
+        {},
+        7,
+        {"output_tokens": 5},
+        {"input_tokens": 0, "output_tokens": 0},
+        *(
+            {"input_tokens": 5, "output_tokens": value}
+            for value in (-5, "many", 10**18, 1e308, float("nan"), True, [7])
+        ),
+        {"input_tokens": 5, "output_tokens": 5, "iterations": [{"type": "message", "output_tokens": -1}]},
+        {"input_tokens": 5, "output_tokens": 5, "iterations": [{"type": "compaction"}] * 1_000},
+    ],
 )
 async def test_hostile_or_missing_usage_is_never_free(gate: Gate, usage: object) -> None:
     """200 without believable usage bills bounds and flags them, and the process lives."""
@@ -84,6 +102,25 @@ async def test_an_answer_that_is_no_json_still_ends_its_hold(gate: Gate, text: s
 
     assert (200, "estimated no_usage") == (answer.status, UsageEvent.objects.get().flags)
     assert ("settled", 0) == (Hold.objects.get().state, gate.account()[1])
+
+
+async def test_an_answer_without_end_is_cut_off(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no model writes is not kept in memory; the request is an estimate."""
+    monkeypatch.setattr(upstream, "MOST_ANSWER_BYTES", 2**20)
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 2**16)
+        return response
+
+    gate.provider.script = script
+
+    answer = await gate.post()
+
+    assert (502, "estimated upstream_lost") == (answer.status, UsageEvent.objects.get().flags)
 
 
 async def test_hostile_usage_in_a_stream_is_an_estimate(gate: Gate) -> None:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import UpstreamAway, inbound, left_over
+from tokenpool.gateway.upstream import UpstreamAway, inbound, left_over, whole
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported
@@ -157,7 +157,7 @@ async def read(answer: aiohttp.ClientResponse) -> bytes:
         UpstreamAway: it broke off.
     """
     try:
-        return await answer.read()
+        return await whole(answer)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise UpstreamAway("The provider's answer broke off. Nothing was billed.") from error
 

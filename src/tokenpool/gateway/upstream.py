@@ -20,6 +20,7 @@ CONNECT_SECONDS = 5
 STREAM_IDLE_SECONDS = 90
 ANSWER_SECONDS = 900
 STALE_SECONDS = 1.0  # a connection that breaks sooner had been closed before the request came
+MOST_ANSWER_BYTES = 64 * 2**20
 LARGE_BODY_BYTES = 2**20  # sent in pieces, so that the loop goes on
 REDIRECTS = (300, 301, 302, 303, 304, 305, 307, 308)
 _ALWAYS = ("content-type", "accept", "user-agent", "x-client-request-id", "traceparent")
@@ -167,6 +168,24 @@ def _away(error: Exception, *, stream: bool, seconds: float) -> UpstreamAway:
     away = UpstreamAway(f"The provider did not answer ({type(error).__name__}); it was billed as an estimate.")
     away.worked = True
     return away
+
+
+async def whole(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body of an answer.
+
+    Raises:
+        aiohttp.ClientPayloadError: it is larger than any answer of a model; the rest is not read.
+    """
+    pieces, size = [], 0
+    try:
+        async for piece in answer.content.iter_any():
+            size += len(piece)
+            if size > MOST_ANSWER_BYTES:
+                raise aiohttp.ClientPayloadError
+            pieces.append(piece)
+    finally:
+        answer.close()  # a connection whose answer was read to its end has gone back by itself
+    return b"".join(pieces)
 
 
 def left_over(answer: aiohttp.ClientResponse) -> bytes:
