@@ -24,24 +24,30 @@ def rate_reported(
     Parts at one price are one, unless the price has bands: each prompt has its own.
     """
     found: list[tuple[ModelPrice, TokenCounts]] = []
+    strays: list[tuple[ModelPrice, TokenCounts]] = []  # of models without a price: by themselves, to be corrected
     flags = [reported.flags] if reported.flags else []
     for model, counts in reported.parts:
-        price = pinned
-        if model is not None:
-            try:
-                price = book.price(model, day)
-            except UnknownModel:
-                flags.append(UNPRICED)
-            if price.model == pinned.model:
-                price = pinned
-        if has_unpriced_tool(counts, price):
-            flags.append(UNPRICED_TOOL)
-        same = next((i for i, (other, _) in enumerate(found) if other is price and not _has_bands(price)), None)
-        if same is None:
-            found.append((price, counts))
+        price = _price(model, pinned=pinned, book=book, day=day)
+        if price is None:
+            flags.append(UNPRICED)
+            strays.append((pinned, counts))
+        elif not _has_bands(price) and (same := [i for i, (other, _) in enumerate(found) if other is price]):
+            found[same[0]] = (price, found[same[0]][1] + counts)
         else:
-            found[same] = (price, found[same][1] + counts)
-    return tuple(_rated(price, counts, reported) for price, counts in found), " ".join(dict.fromkeys(flags))
+            found.append((price, counts))
+    flags += [UNPRICED_TOOL for price, counts in found + strays if has_unpriced_tool(counts, price)]
+    return tuple(_rated(price, counts, reported) for price, counts in found + strays), " ".join(dict.fromkeys(flags))
+
+
+def _price(model: str | None, *, pinned: ModelPrice, book: PriceBook, day: date) -> ModelPrice | None:
+    """Return the price of a part, None when its model has none on that day."""
+    if model is None:
+        return pinned
+    try:
+        price = book.price(model, day)
+    except UnknownModel:
+        return None
+    return pinned if price.model == pinned.model else price
 
 
 def _has_bands(price: ModelPrice) -> bool:
