@@ -22,6 +22,7 @@ class Action(StrEnum):
     API_KEY_REVOKED = "api_key_revoked"
     SPEND_LIMIT_SET = "spend_limit_set"
     SPEND_LIMIT_REMOVED = "spend_limit_removed"
+    OWN_PRICE_SET = "own_price_set"
     INVOICE_CLOSED = "invoice_closed"
     INVOICE_PARKED = "invoice_parked"
     HOLD_OVERRUN = "hold_overrun"

@@ -24,9 +24,11 @@ from tokenpool.limits.models import Account, Hold
 from tokenpool.limits.places import PlaceName, account_keys
 from tokenpool.metering.models import DailyUsage, FreeTime, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
+from tokenpool.organizations import own_prices
 from tokenpool.organizations.models import Group, GroupMembership, Member, Organization
 from tokenpool.pricing.book import PriceBook
 from tokenpool.pricing.cost import rate
+from tokenpool.pricing.own import OwnBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Examined:
 
     organization_id: str
     month: str
-    book: PriceBook
+    book: OwnBook
     kept: frozenset[str] = frozenset()
 
 
@@ -69,7 +71,7 @@ def check(*, book: PriceBook, organization_id: str | None = None, month: str = "
     for organization in organizations:
         pool = Account.objects.filter(organization_id=organization.id, scope=ORGANIZATION)
         kept = frozenset() if month else frozenset(pool.values_list("window_key", flat=True))
-        on = Examined(organization.id, month, book, kept)
+        on = Examined(organization.id, month, own_prices.book_of(organization.id, book), kept)
         for number, (title, examine) in enumerate(CHECKS, start=1):
             yield Finding(organization.id, number, title, next(examine(on), ""))
 

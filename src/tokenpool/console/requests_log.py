@@ -15,7 +15,7 @@ from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits.models import Hold
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
-from tokenpool.organizations import groups
+from tokenpool.organizations import groups, own_prices
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Principal, Right
 from tokenpool.pricing import load
@@ -75,7 +75,7 @@ def index(request: PageRequest) -> HttpResponse:
 def detail(request: PageRequest, event_id: str) -> HttpResponse:
     """Show one event: tokens times price per class, the price row, the hold it ran on."""
     event = report.event(by=request.principal, event_id=event_id)
-    price = load.standard().by_version(event.price_version)
+    price = own_prices.book_of(event.organization_id, load.standard()).by_version(event.price_version)
     rates = rates_for(price, _prompt(event), fast=event.fast, batch=event.batch)
     classes = [
         (name, getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))

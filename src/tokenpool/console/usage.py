@@ -21,10 +21,11 @@ from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits import overview
 from tokenpool.limits.models import Account, SpendLimit
 from tokenpool.metering import report
+from tokenpool.organizations import own_prices
 from tokenpool.organizations.models import Gate, Group, Organization
 from tokenpool.organizations.roles import Right
 from tokenpool.pricing import load
-from tokenpool.pricing.book import PriceBook
+from tokenpool.pricing.own import OwnBook
 
 GROUP_CARDS = 6
 STACKS = ("model", "product", "seat_type")
@@ -115,11 +116,11 @@ def _chart(request: PageRequest, month: Month) -> dict[str, Any]:
         "stacks": [("model", _("Model")), ("product", _("Product")), ("seat_type", _("Seat type"))],
         "mix": shares(mix),
         "totals": totals,
-        "saved_nano": _saved_by_cache(per_day, load.standard()),
+        "saved_nano": _saved_by_cache(per_day, own_prices.book_of(request.principal.organization_id, load.standard())),
     }
 
 
-def _saved_by_cache(rows: list[dict[str, Any]], book: PriceBook) -> int:
+def _saved_by_cache(rows: list[dict[str, Any]], book: OwnBook) -> int:
     """Return what cache reads would have cost more as plain input, less what writing cost more, at each day's price."""
     saved = 0
     for row in rows:

@@ -33,22 +33,19 @@ from tokenpool.limits.tables import HoldRow
 from tokenpool.metering.allowance import may_have_cost
 from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
 from tokenpool.organizations.directory import KeyFacts
-from tokenpool.pricing.book import ModelPrice
-from tokenpool.pricing.bound import Bound
+from tokenpool.pricing.own import OwnBook
 
 
 async def create(parts: Parts, request: Request) -> Response:
     """Reserve the largest cost of a call, or refuse it; the same `request_id` again answers with the same hold."""
     organization_id = await _meter(parts, request)
     wanted = await hold_bodies.read(request, hold_bodies.Wanted)
-    with unpriced.told(parts, organization_id, wanted.model):
-        price = parts.book.price(wanted.model, clock.now().date())
-    bound, evidence = hold_bodies.bound(wanted, price)
-    answer, facts = await _hold(parts, organization_id, wanted, price=price, bound=bound, evidence=evidence)
+    answer, facts = await _hold(parts, organization_id, wanted)
     if isinstance(answer, Refusal):
         return await refusals.over_limit(answer, facts, parts.directory, request.state.request_id)
     row = await _stored(parts, organization_id, answer.hold_id)
-    asked = (wanted.product, price.model, bound.amount(), bound.max_output)
+    bound, _ = hold_bodies.bound(wanted, OwnBook(parts.book, facts.own_prices).by_version(row.price_version))
+    asked = (wanted.product, parts.book.model_of(wanted.model), bound.amount(), bound.max_output)
     if (row.who.product, row.model, row.reserved_nano, row.max_output) != asked:
         raise Conflict("request_id: it stands for another hold already; use a new one.", field="request_id")
     return _told(row, request, status=201 if answer.is_new else 200)
@@ -58,9 +55,9 @@ async def settle(parts: Parts, request: Request, row: HoldRow, organization_id: 
     """End the hold with what was used, rated at the price it was admitted at."""
     given = (await hold_bodies.read(request, hold_bodies.Used)).usage
     used = hold_bodies.reported(given)
-    price = parts.book.by_version(row.price_version)
-    day = clock.from_timestamp(row.admitted_at_us).date()
-    usage, flags = rate_reported(used, pinned=price, book=parts.book, day=day)
+    book = OwnBook(parts.book, await parts.directory.own_prices(organization_id))
+    price, day = book.by_version(row.price_version), clock.from_timestamp(row.admitted_at_us).date()
+    usage, flags = rate_reported(used, pinned=price, book=book, day=day)
     if row.is_open and UNPRICED_TOOL in flags.split():
         raise InvalidInput(f"usage: it has a tool that has no price for {price.model}.", field="usage")
     cost = sum(part.cost.total for part in usage)
@@ -117,12 +114,14 @@ class _Standing:
         self.hold_id, self.is_new = hold_id, is_new
 
 
-async def _hold(
-    parts: Parts, organization_id: str, wanted: hold_bodies.Wanted, *, price: ModelPrice, bound: Bound, evidence: str
-) -> tuple[_Standing | Refusal, KeyFacts]:
+async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) -> tuple[_Standing | Refusal, KeyFacts]:
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
         facts = await parts.directory.member(organization_id, wanted.member, wanted.product)
         entitle(facts)
+        at, book = clock.now(), OwnBook(parts.book, facts.own_prices)
+        with unpriced.told(parts, organization_id, wanted.model):
+            price = book.price(wanted.model, at.date())
+        bound, evidence = hold_bodies.bound(wanted, price)
         named = ids.derived("hold", organization_id, facts.member_id, wanted.request_id)
         who = Attribution(
             facts.member_id, facts.seat_type or "", wanted.product, facts.cost_center, groups=facts.groups
@@ -133,7 +132,7 @@ async def _hold(
             model=price.model,
             price_version=price.version,
             bound=bound,
-            admitted_at=clock.now(),
+            admitted_at=at,
             facts_version=facts.version,
             clamps=False,
             lease_seconds=wanted.lease_seconds,
@@ -143,7 +142,8 @@ async def _hold(
             answer = await parts.commits.submit(organization_id, ask)
         except Undecided:
             if not wanted.request_id:  # else the caller asks again by that name
-                parts.background(Attempt(parts, organization_id, ask.hold_id, price, {}).give_back(ask.admitted_at))
+                attempt = Attempt(parts, organization_id, ask.hold_id, price, {}, book=book, day=at.date())
+                parts.background(attempt.give_back(ask.admitted_at))
             raise
         if isinstance(answer, Refusal):
             return answer, facts

@@ -7,21 +7,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenpool.gateway import forward, refusals, unpriced
+from tokenpool.gateway import forward, refusals
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
 from tokenpool.gateway.formats import Call, Format
 from tokenpool.gateway.journal import Journal, evidence_of
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.priced import Priced, price_now
 from tokenpool.gateway.settle import Attempt
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
-from tokenpool.gateway.upstreams import check_prices
-from tokenpool.kernel import clock, ids
+from tokenpool.kernel import ids
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable, Undecided
 from tokenpool.limits.operations import Attribution, Authorize, Held, Refusal, Stale
 from tokenpool.organizations.directory import KeyFacts
-from tokenpool.pricing.book import ModelPrice
-from tokenpool.pricing.bound import Bound, Shape, largest_cost, tools_nano
+from tokenpool.pricing.bound import Bound
 
 MOST_BODY_BYTES = 32 * 2**20
 ATTEMPTS_WITH_FRESH_FACTS = 5
@@ -41,53 +40,48 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
     entitle(facts)
     call = form.read(await read_body(request))
     upstream = parts.upstreams.serving(call.model, form.speaks)
-    with unpriced.told(parts, facts.organization_id, call.model):
-        price = parts.book.price(call.model, clock.now().date())
-        check_prices(upstream, price)
-    shape = call.shape(price)
-    bound = largest_cost(shape, price)
-    answer, facts = await hold(parts, request, facts, call=call, price=price, shape=shape, bound=bound)
+    answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
     if isinstance(answer, Refusal):
         fits = replace(answer, affordable_output=call.told(answer.affordable_output))
         return await refusals.over_limit(fits, facts, parts.directory, request.state.request_id, form.envelope)
-    attempt = Attempt(
-        parts, facts.organization_id, answer.hold_id, price, _estimate_facts(shape, price, answer.max_output)
-    )
+    attempt = priced.attempt(parts, facts.organization_id, answer.hold_id, answer.max_output)
     parts.running[answer.hold_id] = facts.organization_id
-    dispatched = parts.background(_dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=bound))
-    return await asyncio.shield(dispatched)
+    sent = _dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=priced.bound)
+    return await asyncio.shield(parts.background(sent))
 
 
 async def hold(
-    parts: Parts, request: Request, facts: KeyFacts, *, call: Call, price: ModelPrice, shape: Shape, bound: Bound
-) -> tuple[Held | Refusal, KeyFacts]:
-    """Reserve *bound*, or be refused; facts that have changed meanwhile are read again and asked again.
+    parts: Parts, request: Request, facts: KeyFacts, *, call: Call, upstream: Upstream
+) -> tuple[Held | Refusal, KeyFacts, Priced]:
+    """Reserve what *call* can cost, or be refused; facts that have changed meanwhile are read again and asked again.
 
     Raises:
+        UnknownModel, Unbounded: the call cannot be priced.
         NotAllowed, NotAuthenticated: the facts have changed so that the request may not go through.
         Unavailable: the hold could not be made durable.
     """
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
+        priced = price_now(parts, facts, call, upstream)
         ask = Authorize(
             hold_id=ids.twin("hold", request.state.request_id),
             who=_attribution(request, facts),
-            model=price.model,
-            price_version=price.version,
-            bound=bound,
-            admitted_at=clock.now(),
+            model=priced.price.model,
+            price_version=priced.price.version,
+            bound=priced.bound,
+            admitted_at=priced.at,
             facts_version=facts.version,
             clamps=facts.clamps,
             floor_output=call.floor_output,
-            evidence=evidence_of(parts, None, _estimate_facts(shape, price, shape.max_output)),
+            evidence=evidence_of(parts, None, priced.estimate_facts(priced.shape.max_output)),
         )
         try:
             answer = await parts.commits.submit(facts.organization_id, ask)
         except Undecided:
-            attempt = Attempt(parts, facts.organization_id, ask.hold_id, price, {})
+            attempt = priced.attempt(parts, facts.organization_id, ask.hold_id, 0)
             parts.background(attempt.give_back(ask.admitted_at))
             raise
         if not isinstance(answer, Stale):
-            return answer, facts
+            return answer, facts, priced
         facts = await parts.directory.find(credential(request.headers))
         entitle(facts)
     raise Unavailable("The organization's settings are changing; try again.")
@@ -162,14 +156,3 @@ def _label(request: Request, name: str) -> str:
     if len(value) > _LABEL_LENGTH or not (value.isascii() and value.isprintable()):
         raise InvalidInput(f"{name}: at most {_LABEL_LENGTH} printable ASCII characters.", field=name)
     return value
-
-
-def _estimate_facts(shape: Shape, price: ModelPrice, max_output: int) -> dict[str, int | bool]:
-    return {
-        "input_bound": shape.input_tokens,
-        "prompt_bound": shape.input_tokens,
-        "max_output": max_output,
-        "us_only": shape.us_only,
-        "fast": shape.fast,
-        "tools_nano": tools_nano(shape, price),
-    }

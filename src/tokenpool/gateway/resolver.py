@@ -20,6 +20,7 @@ from tokenpool.limits import holds
 from tokenpool.limits.operations import LEASE_SECONDS, Done, Lose, Settle
 from tokenpool.metering.extract import Reported, estimate
 from tokenpool.metering.rate import rate_reported
+from tokenpool.pricing.own import OwnBook
 
 logger = logging.getLogger("tokenpool.gateway")
 
@@ -47,7 +48,8 @@ class Resolver:
                 logger.warning("hold %s is in doubt: its process stopped answering for it", row.id)
             evidence = json.loads(row.evidence)
             if self._may_end(row, evidence):
-                answer = await self._parts.commits.submit(row.organization_id, self._settlement(row, evidence))
+                settlement = await self._settlement(row, evidence)
+                answer = await self._parts.commits.submit(row.organization_id, settlement)
                 settled += isinstance(answer, Done)
         return settled
 
@@ -61,7 +63,7 @@ class Resolver:
             return True
         return clock.now() - clock.from_timestamp(row.lease_until_us) >= ANOTHERS_JOURNAL
 
-    def _settlement(self, row: holds.Overdue, evidence: dict[str, Any]) -> Settle:
+    async def _settlement(self, row: holds.Overdue, evidence: dict[str, Any]) -> Settle:
         """Return the flagged estimate that ends a lost hold."""
         start = TokenCounts(**evidence["start"]) if evidence["start"] is not None else None
         counts = estimate(
@@ -72,7 +74,7 @@ class Resolver:
             most_output=evidence["max_output"],
         )
         reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"])
-        price = self._parts.book.by_version(row.price_version)
+        book = OwnBook(self._parts.book, await self._parts.directory.own_prices(row.organization_id))
         day = clock.from_timestamp(row.admitted_at_us).date()
-        usage, _ = rate_reported(reported, pinned=price, book=self._parts.book, day=day)
+        usage, _ = rate_reported(reported, pinned=book.by_version(row.price_version), book=book, day=day)
         return Settle(row.id, usage, clock.now(), flags="estimated process_lost", if_in_doubt=True)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -21,6 +21,7 @@ from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported, estimate
 from tokenpool.metering.rate import UNPRICED, rate_reported
 from tokenpool.pricing.book import ModelPrice
+from tokenpool.pricing.own import Prices
 
 logger = logging.getLogger("tokenpool.gateway")
 
@@ -30,18 +31,19 @@ LONGEST_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One dispatched request: its hold, the price it is pinned to, and what an estimate needs."""
+    """One dispatched request: its hold, the price, book and day it is pinned to, and what an estimate needs."""
 
     parts: Parts
     organization_id: str
     hold_id: str
     price: ModelPrice
     shape: dict[str, Any]  # input_bound, prompt_bound, max_output, us_only, fast, tools_nano
+    book: Prices
+    day: date
 
     async def settle(self, reported: Reported, flags: str = "") -> None:
         """End the hold with *reported* usage."""
-        day = clock.now().date()
-        usage, flag = rate_reported(reported, pinned=self.price, book=self.parts.book, day=day)
+        usage, flag = rate_reported(reported, pinned=self.price, book=self.book, day=self.day)
         if UNPRICED in flag.split():
             unpriced.look(self.parts, self.organization_id, reported)
         words = " ".join(word for word in (flags, flag) if word)

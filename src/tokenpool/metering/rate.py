@@ -6,15 +6,16 @@ from tokenpool.kernel.errors import UnknownModel
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.metering.extract import Reported
 from tokenpool.metering.record import RatedUsage
-from tokenpool.pricing.book import ModelPrice, PriceBook
+from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.cost import has_unpriced_tool, rate
+from tokenpool.pricing.own import Prices
 
 UNPRICED = "unpriced_model"
 UNPRICED_TOOL = "unpriced_tool"
 
 
 def rate_reported(
-    reported: Reported, *, pinned: ModelPrice, book: PriceBook, day: date
+    reported: Reported, *, pinned: ModelPrice, book: Prices, day: date
 ) -> tuple[tuple[RatedUsage, ...], str]:
     """Rate every part of *reported*; return the parts and their flags ("" or words).
 

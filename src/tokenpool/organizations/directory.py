@@ -6,11 +6,13 @@ the ledger compares it again inside the transaction, so a seat that was lost is 
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 from tokenpool.kernel.errors import NotAuthenticated, NotFound
 from tokenpool.kernel.group_commit import Row, Store
 from tokenpool.organizations.api_keys import hash_key, looks_like_key
+from tokenpool.pricing.own import NONE, OwnPrices, OwnRow
 
 MOST_CACHED = 100_000
 UNKNOWN_KEY = "This key is not known here or was revoked; make a new one under Keys."
@@ -41,6 +43,9 @@ where m.organization_id = ? and (m.id = ? or m.email = ?) and m.removed_at is nu
 """
 _GROUP = "select name from organizations_group where organization_id = ? and id = ?"
 _VERSION = "select version from organizations_gate where organization_id = ?"
+_OWN_PRICES = (
+    "select id, scope, effective_from, ppm, amounts, ended from organizations_ownprice where organization_id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class KeyFacts:
     refusal_status: int
     version: int
     ask: str  # whom to ask: the primary owner's name and address
+    own_prices: OwnPrices = NONE
 
 
 class Directory:
@@ -73,6 +79,7 @@ class Directory:
         """Read from *store*, the one the ledger decides on."""
         self._store = store
         self._cached: OrderedDict[str, KeyFacts] = OrderedDict()
+        self._prices: OrderedDict[str, tuple[int, OwnPrices]] = OrderedDict()  # by organization, with their version
 
     async def find(self, secret: str) -> KeyFacts:
         """Return the facts of *secret*.
@@ -99,7 +106,25 @@ class Directory:
         rows = await self._store.read(_MEMBER, (product, organization_id, member, member))
         if not rows:
             raise NotFound("member: there is no such member; give an id or an e-mail address.", field="member")
-        return _facts(rows[0])
+        return await self._with_prices(_facts(rows[0]))
+
+    async def own_prices(self, organization_id: str) -> OwnPrices:
+        """Return the own prices of an organization as they stand now."""
+        version = await self._store.read(_VERSION, (organization_id,))
+        return await self._prices_at(organization_id, version[0][0]) if version else NONE
+
+    async def _with_prices(self, facts: KeyFacts) -> KeyFacts:
+        return replace(facts, own_prices=await self._prices_at(facts.organization_id, facts.version))
+
+    async def _prices_at(self, organization_id: str, version: int) -> OwnPrices:
+        """Return own prices at least as new as *version*; what is newer, the ledger finds out under the lock."""
+        known = self._prices.get(organization_id)
+        if known is None or known[0] != version:
+            rows = await self._store.read(_OWN_PRICES, (organization_id,))
+            known = self._prices[organization_id] = (version, OwnPrices(_own_row(row) for row in rows))
+            if len(self._prices) > MOST_CACHED:
+                self._prices.popitem(last=False)
+        return known[1]
 
     async def group_name(self, organization_id: str, group_id: str) -> str:
         """Return a group's name, a deleted one's too; read when a refusal has to say it."""
@@ -111,7 +136,7 @@ class Directory:
         if not rows or (rows[0][2] == "product" and rows[0][5] is None):
             self._cached.pop(digest, None)
             raise NotAuthenticated(UNKNOWN_KEY)
-        facts = self._cached[digest] = _facts(rows[0])
+        facts = self._cached[digest] = await self._with_prices(_facts(rows[0]))
         if len(self._cached) > MOST_CACHED:
             self._cached.popitem(last=False)
         return facts
@@ -140,3 +165,9 @@ def _facts(row: Row) -> KeyFacts:
         version=version,
         ask=f"{owner_name} ({owner_email})",
     )
+
+
+def _own_row(row: Row) -> OwnRow:
+    row_id, scope, effective_from, ppm, amounts, ended = row
+    named = json.loads(amounts) if isinstance(amounts, str) else amounts
+    return OwnRow(row_id, scope, date.fromisoformat(effective_from), ppm, named, bool(ended))

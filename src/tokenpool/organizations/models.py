@@ -1,4 +1,4 @@
-"""The tables of people and organizations. Seat assignments and memberships are history: rows are only added."""
+"""The tables of people and organizations. Seat assignments, memberships and own prices are history: only added."""
 
 from typing import ClassVar
 
@@ -192,3 +192,19 @@ class ApiKey(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["organization_id", "member_id"], name="keys_of_member")]
+
+
+class OwnPrice(models.Model):
+    """From this UTC day on the organization pays this for a scope. Of one scope the latest day stands. Never edited."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    scope = models.CharField(max_length=100)  # all, provider:anthropic, model:claude-opus-5-5
+    effective_from = models.CharField(max_length=10)
+    ppm = models.IntegerField(default=0)  # markup (+) or discount (-) on the list price
+    amounts = models.JSONField(default=dict)  # nano-dollars per million tokens, by component; see pricing/own
+    ended = models.BooleanField(default=False)  # from this day on the scope has no own price
+    set_at = models.DateTimeField()
+    set_by = models.CharField(max_length=254)
+    reason = models.CharField(max_length=200)

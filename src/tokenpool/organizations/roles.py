@@ -32,6 +32,7 @@ class Right(StrEnum):
     CHANGE_SETTINGS = "change_settings"
     OWN = "own"  # admin, meter and compliance keys, HIPAA-ready, transfer, full export
     HOLD = "hold"  # the hold API and usage events
+    SET_PRICES = "set_prices"  # the organization's own prices, and re-rating: the operator's alone
 
 
 _EVERYBODY = frozenset({Right.SEE_OWN})
@@ -67,6 +68,7 @@ _WHO = {
     Right.CHANGE_SETTINGS: "an owner",
     Right.OWN: "the primary owner",
     Right.HOLD: "the primary owner for a meter key",
+    Right.SET_PRICES: "the operator",
 }
 
 
@@ -101,3 +103,8 @@ class Principal:
 def system(organization_id: str, name: str = "Tokenpool") -> Principal:
     """Return the principal of what happens by itself or from the operator's command line."""
     return Principal(organization_id, "system_actor", "system", name, frozenset(Right))
+
+
+def operator(organization_id: str, name: str) -> Principal:
+    """Return the principal of the person *name* who runs this installation, at its command line."""
+    return Principal(organization_id, "operator_actor", "operator", name, frozenset(Right))
