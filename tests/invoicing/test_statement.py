@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenpool.invoicing.statement import USAGE_CLASSES, HeldSeat, SeatFee, UsageSum, build
+from tokenpool.invoicing.statement import USAGE_CLASSES, Adjustment, HeldSeat, SeatFee, UsageSum, build
 from tokenpool.kernel.money import divide_half_away
 
 DOLLAR = 1_000_000_000
@@ -79,3 +79,32 @@ def test_annex_sums_to_lines_and_lines_to_the_total(usage: list[UsageSum], days:
         == statement.total_nano
     )
     assert divide_half_away(statement.total_nano, 10_000_000) == statement.total_cents
+
+
+@given(
+    st.lists(
+        st.builds(
+            Adjustment,
+            st.sampled_from(["m1", "m2", "m3"]),
+            st.sampled_from(["claude-a", "claude-b"]),
+            st.sampled_from(["2026-09", "2026-10"]),
+            st.sampled_from([("evt_1~1",), ("evt_2~1", "evt_3~1")]),
+            st.integers(-(10**12), 10**12),
+        ),
+        max_size=12,
+        unique_by=lambda a: (a.member_id, a.model, a.month),
+    )
+)
+def test_adjustments_of_either_sign_sum_to_their_lines_and_to_the_total(adjustments: list[Adjustment]) -> None:
+    """Also where the total is a credit."""
+    statement = build(seat_fees=[], held=[], usage=[], days_in_month=30, adjustments=adjustments)
+
+    assert sum(one.amount_nano for one in adjustments) == statement.total_nano
+    assert (
+        divide_half_away(statement.total_nano, 10_000_000) == statement.total_cents == sum(statement.adjustment_cents)
+    )
+    for line, cents in zip(statement.lines, statement.line_cents, strict=True):
+        rows = [i for i, row in enumerate(statement.adjustments) if (row.model, row.month) == (line.item, line.name)]
+        assert line.amount_nano == sum(statement.adjustments[i].amount_nano for i in rows)
+        assert line.quantity == sum(len(statement.adjustments[i].events) for i in rows)
+        assert cents == sum(statement.adjustment_cents[i] for i in rows)

@@ -116,6 +116,8 @@ def as_event(row: UsageEvent) -> dict[str, Any]:
         "cost": dollars(row.cost_nano),
         "groups": row.group_ids.split(),
         "flags": row.flags.split(),
+        "corrects": row.corrects,
+        "billed_in": row.billed_in or row.month,
     }
 
 

@@ -23,6 +23,7 @@ class Action(StrEnum):
     SPEND_LIMIT_SET = "spend_limit_set"
     SPEND_LIMIT_REMOVED = "spend_limit_removed"
     OWN_PRICE_SET = "own_price_set"
+    USAGE_RERATED = "usage_rerated"
     INVOICE_CLOSED = "invoice_closed"
     INVOICE_PARKED = "invoice_parked"
     HOLD_OVERRUN = "hold_overrun"

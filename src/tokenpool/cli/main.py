@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokenpool.cli import price_book
+from tokenpool.cli import own_prices, price_book
 from tokenpool.cli.prepare import DATA, Data, Json, prepare
 from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 
@@ -26,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Port = Annotated[int, typer.Option("--port", min=1, max=65535)]
+price_book.app.add_typer(own_prices.contract, name="contract")
+price_book.app.command()(own_prices.rerate)
 app.add_typer(price_book.app, name="prices")
 
 

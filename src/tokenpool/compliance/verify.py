@@ -7,17 +7,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Case, Sum, When
 
 from tokenpool.audit import chain
 from tokenpool.audit.actions import Action
 from tokenpool.audit.models import AuditEvent
+from tokenpool.compliance import rating
 from tokenpool.invoicing.models import Invoice, InvoiceSeries
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import UnknownModel
 from tokenpool.kernel.period import Window, keys_at
-from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
@@ -27,7 +27,6 @@ from tokenpool.metering.record import AMOUNT_COLUMNS
 from tokenpool.organizations import own_prices
 from tokenpool.organizations.models import Group, GroupMembership, Member, Organization
 from tokenpool.pricing.book import PriceBook
-from tokenpool.pricing.cost import rate
 from tokenpool.pricing.own import OwnBook
 
 
@@ -119,7 +118,7 @@ def _held(on: Examined) -> Iterator[str]:
 
 def _endings(on: Examined) -> Iterator[str]:
     """A hold ends exactly once: settled ones have their events, all others have none."""
-    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id, corrects=None)
     costs = dict(rows.values_list("request_id").annotate(cost=Sum("cost_nano")))
     for hold in Hold.objects.filter(organization_id=on.organization_id).iterator():
         cost = costs.pop(ids.twin("req", hold.id), None)
@@ -148,10 +147,7 @@ def _invoices(on: Examined) -> Iterator[str]:
         exact, cents = sum(line["amount_nano"] for line in lines), sum(line["amount_cents"] for line in lines)
         if (exact, cents) != (invoice.total_nano, invoice.total_cents):
             yield f"{invoice.id}: its lines sum to {exact} nano and {cents} cents, its total is another"
-        rows = UsageEvent.objects.filter(organization_id=on.organization_id, month=invoice.month)
-        used = rows.aggregate(total=Sum("cost_nano", default=0))["total"]
-        if used != document["usage_nano"]:
-            yield f"{invoice.id} ({invoice.month}) bills usage of {document['usage_nano']}, the events sum to {used}"
+        yield from _billed(on, invoice, document)
     for invoice_id in issued:
         yield f"{invoice_id} was issued, the audit says, and is gone"
     series = InvoiceSeries.objects.filter(organization_id=on.organization_id).first()
@@ -159,37 +155,24 @@ def _invoices(on: Examined) -> Iterator[str]:
         yield f"the series stands at {series.last_number if series else 0}, there are {number} invoices"
 
 
+def _billed(on: Examined, invoice: Invoice, document: dict[str, Any]) -> Iterator[str]:
+    """The usage lines are the month's events as they stood, the adjustments the corrections of earlier months."""
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    adjusted = sum(line["amount_nano"] for line in document["lines"] if line["kind"] == "adjustment")
+    told = {
+        "usage": (document["usage_nano"], rows.filter(month=invoice.month, billed_in=None)),
+        "adjustments": (adjusted, rows.filter(billed_in=invoice.month)),
+    }
+    for what, (billed, events) in told.items():
+        found = events.aggregate(total=Sum("cost_nano", default=0))["total"]
+        if billed != found:
+            yield f"{invoice.id} ({invoice.month}) bills {what} of {billed}, the events sum to {found}"
+
+
 def _rating(on: Examined) -> Iterator[str]:
     """Rating every event again with its pinned price version gives its stored cost, class by class."""
     rows = UsageEvent.objects.filter(organization_id=on.organization_id)
-    for event in (rows.filter(month=on.month) if on.month else rows).iterator(chunk_size=2000):
-        counts = TokenCounts(
-            event.input_tokens,
-            event.cache_read_tokens,
-            event.cache_write_5m_tokens,
-            event.cache_write_1h_tokens,
-            event.output_tokens,
-            event.web_search_requests,
-            event.code_execution_seconds,
-        )
-        try:
-            price = on.book.by_version(event.price_version)
-        except UnknownModel as error:
-            yield f"{event.id}: {error.message}"
-            continue
-        modes = {"batch": event.batch, "us_only": event.us_only, "fast": event.fast}
-        cost = rate(counts, price, **modes, free_seconds=event.code_execution_free_seconds)
-        stored = (
-            event.input_nano,
-            event.cache_read_nano,
-            event.cache_write_5m_nano,
-            event.cache_write_1h_nano,
-            event.output_nano,
-            event.web_search_nano,
-            event.code_execution_nano,
-        )
-        if (*cost, cost.total) != (*stored, event.cost_nano):
-            yield f"{event.id} costs {cost.total} under {event.price_version}, stored is {event.cost_nano}"
+    yield from rating.broken(rows.filter(month=on.month) if on.month else rows, on.book)
 
 
 def _audit(on: Examined) -> Iterator[str]:

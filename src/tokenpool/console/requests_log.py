@@ -13,7 +13,7 @@ from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
 from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits.models import Hold
-from tokenpool.metering import report
+from tokenpool.metering import correct, report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import groups, own_prices
 from tokenpool.organizations.models import Member
@@ -73,7 +73,7 @@ def index(request: PageRequest) -> HttpResponse:
 
 @page()
 def detail(request: PageRequest, event_id: str) -> HttpResponse:
-    """Show one event: tokens times price per class, the price row, the hold it ran on."""
+    """Show one event: tokens times price per class, the price row, the hold it ran on, and its corrections."""
     event = report.event(by=request.principal, event_id=event_id)
     price = own_prices.book_of(event.organization_id, load.standard()).by_version(event.price_version)
     rates = rates_for(price, _prompt(event), fast=event.fast, batch=event.batch)
@@ -93,8 +93,15 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
         "took_ms": (event.settled_at_us - event.admitted_at_us) // 1000,
         "flags": event.flags.split(),
         "groups": sorted(groups.names(event.organization_id, event.group_ids.split()).values()),
+        **_corrections(event),
     }
     return show(request, "console/request.html", facts)
+
+
+def _corrections(event: UsageEvent) -> dict[str, object]:
+    """Return the corrections of an event and what it costs with them."""
+    found = correct.earlier(event.organization_id, [event.id]).get(event.id, [])
+    return {"corrections": found, "corrected_nano": event.cost_nano + sum(one.cost_nano for one in found)}
 
 
 def _models(by: Principal, month: Month, member_id: str | None) -> list[str]:

@@ -4,10 +4,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from tokenpool.invoicing.statement import USAGE_CLASSES, HeldSeat, SeatFee, Statement, UsageSum, build
+from tokenpool.invoicing.statement import USAGE_CLASSES, Adjustment, HeldSeat, SeatFee, Statement, UsageSum, build
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
-from tokenpool.metering import report
+from tokenpool.metering import correct, report
+from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import seats
 from tokenpool.organizations.models import Member, Organization
 from tokenpool.organizations.roles import Principal
@@ -33,6 +34,7 @@ def compose(*, by: Principal, month: Month, number: int | None, at: datetime) ->
         "customer": {"organization_id": organization.id, "name": organization.name},
         "lines": _lines(statement),
         "annex": _annex(statement, names),
+        "adjustments": _adjustments(statement, names),
         "total_nano": statement.total_nano,
         "total_cents": statement.total_cents,
         "total": _cents(statement.total_cents),
@@ -51,7 +53,24 @@ def _statement(by: Principal, month: Month, at: datetime) -> Statement:
     ]
     days = seats.seat_days(by.organization_id, month, until=at)
     held = [HeldSeat(one.member_id, one.seat_type, one.days, one.hipaa_days) for one in days]
-    return build(seat_fees=fees, held=held, usage=_usage(by, month), days_in_month=month.days)
+    return build(
+        seat_fees=fees,
+        held=held,
+        usage=_usage(by, month),
+        days_in_month=month.days,
+        adjustments=_adjusted(by, month),
+    )
+
+
+def _adjusted(by: Principal, month: Month) -> list[Adjustment]:
+    """Return what the corrections billed in *month* came to: of usage whose own month was closed before them."""
+    found: dict[tuple[str, str, str], list[UsageEvent]] = {}
+    for event in correct.billed_in(by.organization_id, month):
+        found.setdefault((event.member_id, event.model, event.month), []).append(event)
+    return [
+        Adjustment(*key, tuple(event.id for event in events), sum(event.cost_nano for event in events))
+        for key, events in found.items()
+    ]
 
 
 def _usage(by: Principal, month: Month) -> list[UsageSum]:
@@ -95,6 +114,23 @@ def _annex(statement: Statement, names: dict[str, str]) -> list[Document]:
             "amount": _cents(cents),
         }
         for row, cents in zip(statement.annex, statement.annex_cents, strict=True)
+    ]
+
+
+def _adjustments(statement: Statement, names: dict[str, str]) -> list[Document]:
+    return [
+        {
+            "member_id": row.member_id,
+            "member": names.get(row.member_id, row.member_id),
+            "model": row.model,
+            "month": row.month,
+            "events": list(row.events),
+            "amount_nano": row.amount_nano,
+            "amount_exact": dollars(row.amount_nano),
+            "amount_cents": cents,
+            "amount": _cents(cents),
+        }
+        for row, cents in zip(statement.adjustments, statement.adjustment_cents, strict=True)
     ]
 
 

@@ -34,6 +34,10 @@ def as_csv(document: Document) -> str:
     for row in document["annex"]:
         cells = ["annex", "usage", row["member_id"], row["member"], row["model"], row["model"], row["usage_class"]]
         writer.writerow([*map(harmless, cells), *(row[name] for name in money), document["currency"]])
+    for row in document.get("adjustments", ()):
+        cells = ["annex", "adjustment", row["member_id"], row["member"], row["model"], row["month"], ""]
+        counted = (len(row["events"]), row["amount"], row["amount_exact"])
+        writer.writerow([*map(harmless, cells), *counted, document["currency"]])
     amounts = (document["total"], dollars(document["total_nano"]))
     writer.writerow(["total", *[""] * 7, *amounts, document["currency"]])
     return out.getvalue()

@@ -1,11 +1,13 @@
 """From seat-days and usage sums to the lines, the annex and the totals of a month. Pure.
 
 Lines are exact in nano-dollars; the total is rounded to cents once and spread over the lines by
-largest remainder, so the annex sums to the usage lines and the lines to the total.
+largest remainder, so the annex sums to the usage lines, the adjustments to theirs, and the lines to
+the total.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tokenpool.kernel.money import spread_cents
 
@@ -46,14 +48,28 @@ class UsageSum:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What corrections of an earlier month's usage came to, for a member and model; `events` name what they correct."""
+
+    member_id: str
+    model: str
+    month: str
+    events: tuple[str, ...]
+    amount_nano: int
+
+
+Row = TypeVar("Row", UsageSum, Adjustment)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line: `kind` is seat_fee, hipaa_surcharge or usage."""
+    """One line: `kind` is seat_fee, hipaa_surcharge, usage or adjustment."""
 
     kind: str
     item: str  # seat type key, or model
-    name: str
+    name: str  # of an adjustment: the month it corrects
     usage_class: str  # empty unless usage
-    quantity: int  # member-days, tokens or searches
+    quantity: int  # member-days, tokens, searches, or correcting events
     amount_nano: int
 
 
@@ -65,6 +81,8 @@ class Statement:
     line_cents: Sequence[int]
     annex: Sequence[UsageSum]
     annex_cents: Sequence[int]
+    adjustments: Sequence[Adjustment]
+    adjustment_cents: Sequence[int]
 
     @property
     def total_nano(self) -> int:
@@ -78,7 +96,12 @@ class Statement:
 
 
 def build(
-    *, seat_fees: Sequence[SeatFee], held: Iterable[HeldSeat], usage: Iterable[UsageSum], days_in_month: int
+    *,
+    seat_fees: Sequence[SeatFee],
+    held: Iterable[HeldSeat],
+    usage: Iterable[UsageSum],
+    days_in_month: int,
+    adjustments: Iterable[Adjustment] = (),
 ) -> Statement:
     """Return the statement of a month.
 
@@ -89,10 +112,16 @@ def build(
     annex = sorted(
         (one for one in usage if one.amount_nano or one.quantity), key=lambda u: (u.member_id, u.model, u.usage_class)
     )
-    lines = [*_seat_lines(seat_fees, seats, days_in_month), *_usage_lines(annex)]
+    adjusted = sorted(adjustments, key=lambda a: (a.month, a.model, a.member_id))
+    lines = [
+        *_seat_lines(seat_fees, seats, days_in_month),
+        *_usage_lines(annex),
+        *_adjustment_lines(adjusted),
+    ]
     line_cents = spread_cents([line.amount_nano for line in lines])
-    annex_cents = _annex_cents(lines, line_cents, annex)
-    return Statement(lines, line_cents, annex, annex_cents)
+    annex_cents = _row_cents(lines, line_cents, annex, lambda one: ("usage", one.model, one.model, one.usage_class))
+    adjustment_cents = _row_cents(lines, line_cents, adjusted, lambda one: ("adjustment", one.model, one.month, ""))
+    return Statement(lines, line_cents, annex, annex_cents, adjusted, adjustment_cents)
 
 
 def _seat_lines(seat_fees: Sequence[SeatFee], seats: Sequence[HeldSeat], days_in_month: int) -> Iterable[Line]:
@@ -117,15 +146,26 @@ def _usage_lines(annex: Sequence[UsageSum]) -> Iterable[Line]:
         yield Line("usage", model, model, usage_class, quantity, amount)
 
 
-def _annex_cents(lines: Sequence[Line], line_cents: Sequence[int], annex: Sequence[UsageSum]) -> list[int]:
-    """Spread each usage line's cents over its annex rows, so that they sum to the line."""
-    cents = [0] * len(annex)
+def _adjustment_lines(adjustments: Sequence[Adjustment]) -> Iterable[Line]:
+    """Return a line per month and model that was corrected."""
+    for month, model in sorted({(one.month, one.model) for one in adjustments}):
+        found = [one for one in adjustments if (one.month, one.model) == (month, model)]
+        quantity = sum(len(one.events) for one in found)
+        yield Line("adjustment", model, month, "", quantity, sum(one.amount_nano for one in found))
+
+
+def _row_cents(
+    lines: Sequence[Line], line_cents: Sequence[int], rows: Sequence[Row], line_of: Callable[[Row], tuple[str, ...]]
+) -> list[int]:
+    """Spread each line's cents over the rows it sums (*line_of* names it), so that they sum to the line."""
+    cents = [0] * len(rows)
     for line, whole in zip(lines, line_cents, strict=True):
-        rows = [i for i, one in enumerate(annex) if (one.model, one.usage_class) == (line.item, line.usage_class)]
-        parts = spread_cents([annex[i].amount_nano for i in rows])
-        for i, part in zip(rows, parts, strict=True):
+        name = (line.kind, line.item, line.name, line.usage_class)
+        own = [i for i, row in enumerate(rows) if line_of(row) == name]
+        parts = spread_cents([rows[i].amount_nano for i in own])
+        for i, part in zip(own, parts, strict=True):
             cents[i] = part
-        if rows:  # the line's own rounding may differ by a cent from its rows' sum
-            largest = max(rows, key=lambda i: annex[i].amount_nano)
+        if own:  # the line's own rounding may differ by a cent from its rows' sum
+            largest = max(own, key=lambda i: abs(rows[i].amount_nano))
             cents[largest] += whole - sum(parts)
     return cents

@@ -30,7 +30,9 @@ class Amounts(models.Model):
 class UsageEvent(Amounts):
     """What one request used of one model: written once with its settlement, never edited.
 
-    A request that ran a second model (an advisor, a fallback) has a second event with `part` 1.
+    A request that ran a second model (an advisor, a fallback) has a second event with `part` 1. A price
+    that was wrong is corrected by one more event, which names the one it corrects: no tokens, the
+    difference per class, and the version under which the two together are right.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "id")
@@ -54,11 +56,16 @@ class UsageEvent(Amounts):
     admitted_at_us = models.BigIntegerField()
     settled_at_us = models.BigIntegerField()
     flags = models.CharField(max_length=120, default="", blank=True)  # estimated, client_gone, …; space-separated
+    corrects = models.CharField(max_length=44, null=True)  # noqa: DJ001 - the event whose price was wrong; null: none
+    billed_in = models.CharField(max_length=7, null=True)  # noqa: DJ001 - month whose invoice adjusts; null: its own
 
     class Meta:
         indexes = [
             models.Index(fields=["organization_id", "month", "member_id", "admitted_at_us"], name="events_of_member"),
             models.Index(fields=["organization_id", "admitted_at_us"], name="events_by_time"),
+            models.Index(
+                fields=["organization_id", "billed_in"], condition=models.Q(billed_in__isnull=False), name="adjustments"
+            ),
         ]
 
 

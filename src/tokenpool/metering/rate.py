@@ -1,13 +1,14 @@
-"""From what a provider reported to rated parts: each under its own model's price of the pinned day."""
+"""From what a provider reported to rated parts, each under its own model's price; and what an event costs again."""
 
 from datetime import date
 
 from tokenpool.kernel.errors import UnknownModel
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.metering.extract import Reported
+from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.book import ModelPrice
-from tokenpool.pricing.cost import has_unpriced_tool, rate
+from tokenpool.pricing.cost import Cost, has_unpriced_tool, rate
 from tokenpool.pricing.own import Prices
 
 UNPRICED = "unpriced_model"
@@ -40,7 +41,7 @@ def rate_reported(
     return tuple(_rated(price, counts, reported) for price, counts in found + strays), " ".join(dict.fromkeys(flags))
 
 
-def _price(model: str | None, *, pinned: ModelPrice, book: PriceBook, day: date) -> ModelPrice | None:
+def _price(model: str | None, *, pinned: ModelPrice, book: Prices, day: date) -> ModelPrice | None:
     """Return the price of a part, None when its model has none on that day."""
     if model is None:
         return pinned
@@ -60,3 +61,18 @@ def _rated(price: ModelPrice, counts: TokenCounts, reported: Reported) -> RatedU
     cost = rate(counts, price, batch=batch, us_only=us_only, fast=fast)
     hourly = price.code_execution if counts.code_execution_seconds else None
     return RatedUsage(price.model, price.version, counts, cost, batch, us_only, fast, hourly)
+
+
+def rate_event(event: UsageEvent, price: ModelPrice) -> Cost:
+    """Return what the usage of a stored event costs under *price*; what was free of it stays free."""
+    counts = TokenCounts(
+        event.input_tokens,
+        event.cache_read_tokens,
+        event.cache_write_5m_tokens,
+        event.cache_write_1h_tokens,
+        event.output_tokens,
+        event.web_search_requests,
+        event.code_execution_seconds,
+    )
+    modes = {"batch": event.batch, "us_only": event.us_only, "fast": event.fast}
+    return rate(counts, price, **modes, free_seconds=event.code_execution_free_seconds)

@@ -20,6 +20,8 @@ def subject(notice: Notice) -> str:
         return _("Invoice for %(month)s is ready") % {"month": facts["month"]}
     if notice.kind == "unknown_model":
         return _("A model has no price: %(model)s") % {"model": facts["model"]}
+    if notice.kind == "usage_rerated":
+        return _("The price of %(model)s was corrected") % {"model": facts["model"]}
     if facts["percent"] >= 100:  # noqa: PLR2004 - the whole limit
         return _("Spend limit reached: %(limit)s") % {"limit": limit_name(notice, facts)}
     return _("%(percent)s %% of a spend limit used: %(limit)s") % {
@@ -42,6 +44,11 @@ def sentence(notice: Notice) -> str:
             "“%(model)s” was asked for, and has no price. Requests for it are refused; the nearest known models are "
             "%(nearest)s. If it is needed, ask whoever runs Tokenpool for a price."
         ) % {"model": facts["model"], "nearest": ", ".join(facts["nearest"])}
+    if notice.kind == "usage_rerated":
+        return _(
+            "Past usage of %(model)s was rated at a wrong price. The differences are events of their own under "
+            "Requests; what a closed invoice has billed is adjusted on the next one."
+        ) % {"model": facts["model"]}
     told = {
         "limit": limit_name(notice, facts),
         "spent": money(facts["spent_nano"]),
