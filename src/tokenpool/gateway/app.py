@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenpool.gateway import free, holds
+from tokenpool.gateway import free, holds, quote
 from tokenpool.gateway.answers import Endpoint, answering
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.formats import Format
@@ -43,6 +43,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
         Route("/v1/messages/count_tokens", spoken(free.count_tokens, MESSAGES), methods=["POST"]),
         Route("/v1/models", either(free.list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", either(free.show_model), methods=["GET"]),
+        Route("/v1/tokenpool/quote", served(quote.quote), methods=["POST"]),
         Route("/v1/tokenpool/holds", served(holds.create), methods=["POST"]),
         Route("/v1/tokenpool/holds/{hold_id}", served(holds.of_one(holds.show)), methods=["GET"]),
         *(

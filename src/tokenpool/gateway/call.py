@@ -54,7 +54,7 @@ class Call:
             Unbounded: media or tools whose size is unknown, of a model whose context window is unknown.
         """
         window = price.context_window
-        tokens = len(self.raw) - self.seen.image_bytes + self.seen.images * IMAGE_TOKENS + OVERHEAD_TOKENS
+        tokens = self.text_bytes + self.seen.images * IMAGE_TOKENS + OVERHEAD_TOKENS
         if self.seen.unbounded_media or self.rereads:
             if window is None:
                 raise Unbounded(
@@ -74,6 +74,11 @@ class Call:
             fast=self.fast,
             web_searches=self.web_searches,
         )
+
+    @property
+    def text_bytes(self) -> int:
+        """The bytes of the body without its images."""
+        return len(self.raw) - self.seen.image_bytes
 
     def body(self, max_output: int | None) -> bytes:
         """Return the bytes as they came, or with `max_tokens` lowered and every other byte as it was."""

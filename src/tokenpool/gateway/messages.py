@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenpool.gateway import forward, refusals
+from tokenpool.gateway import forward, refusals, unpriced
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
 from tokenpool.gateway.formats import Call, Format
@@ -61,10 +61,11 @@ async def hold(
         Unavailable: the hold could not be made durable.
     """
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
-        priced = price_now(parts, facts, call, upstream)
+        with unpriced.told(parts, facts.organization_id, call.model):
+            priced = price_now(parts, facts, call, upstream)
         ask = Authorize(
             hold_id=ids.twin("hold", request.state.request_id),
-            who=_attribution(request, facts),
+            who=attribution(request, facts),
             model=priced.price.model,
             price_version=priced.price.version,
             bound=priced.bound,
@@ -139,7 +140,8 @@ async def read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _attribution(request: Request, facts: KeyFacts) -> Attribution:
+def attribution(request: Request, facts: KeyFacts) -> Attribution:
+    """Return whose usage a request is, as *facts* and its own labels say."""
     return Attribution(
         member_id=facts.member_id,
         seat_type=facts.seat_type or "",

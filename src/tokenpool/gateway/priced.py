@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from tokenpool.gateway import unpriced
 from tokenpool.gateway.formats import Call
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.settle import Attempt
@@ -47,11 +46,10 @@ def price_now(parts: Parts, facts: KeyFacts, call: Call, upstream: Upstream) -> 
     """Price *call* for the organization of *facts* and the provider behind *upstream*.
 
     Raises:
-        UnknownModel: the model has no price; people are told. Unbounded: what it can cost cannot be bounded.
+        UnknownModel: the model has no price. Unbounded: what it can cost cannot be bounded.
     """
     at, book = clock.now(), OwnBook(parts.book, facts.own_prices)
-    with unpriced.told(parts, facts.organization_id, call.model):
-        price = book.price(call.model, at.date())
-        check_prices(upstream, price)
+    price = book.price(call.model, at.date())
+    check_prices(upstream, price)
     shape = call.shape(price)
     return Priced(at, book, price, shape, largest_cost(shape, price))

@@ -29,6 +29,17 @@ class Statement(NamedTuple):
     types: tuple[str, ...] = ()
     locks: bool = False
 
+    def spelled_out(self) -> tuple[str, Row]:
+        """Return text and parameters of a query for `Store.read`, with one mark for each value of its lists."""
+        sql, values = self.sql, []
+        for value in self.rows[0]:
+            if isinstance(value, list):
+                sql = sql.replace("in (?*)", f"in ({', '.join('?' * len(value))})", 1)
+                values += value
+            else:
+                values.append(value)
+        return sql, tuple(values)
+
 
 Transaction = Generator[list[Statement], list[list[Row]], Answer]
 """Yields statements, is sent the rows each returned, returns the answer to give after the commit."""

@@ -126,11 +126,11 @@ class Batch:
         place.move(held=verdict.amount_nano)
         worst = fullest(place.limits)
         clamped = verdict.max_output < ask.bound.max_output
-        return Held(hold.id, hold.amount_nano, hold.max_output, clamped, _state(worst, at_us) if worst else None)
+        return Held(hold.id, hold.amount_nano, hold.max_output, clamped, state_of(worst, at_us) if worst else None)
 
     def _refuse(self, ask: Authorize, verdict: Short, at_us: int) -> Refusal:
         binding, member_id = verdict.binding, ask.who.member_id
-        refusal = Refusal(_state(binding, at_us), member_id, ask.bound.amount(), verdict.affordable_output)
+        refusal = Refusal(state_of(binding, at_us), member_id, ask.bound.amount(), verdict.affordable_output)
         self.refused[member_id] = (refusal, ask.model, at_us)
         self.refusing[binding.cap.limit_id, binding.account] = (binding, member_id, at_us)
         return refusal
@@ -241,7 +241,8 @@ def _movement(limit: Applied, member_id: str, at_us: int, *, refused: bool) -> M
     )
 
 
-def _state(limit: Applied, at_us: int) -> LimitState:
+def state_of(limit: Applied, at_us: int) -> LimitState:
+    """Return a limit with its numbers, as a call admitted at *at_us* (microseconds since 1970) meets it."""
     cap, balance = limit.cap, limit.balance
     resets_at = _resets_at(cap.window, at_us // 3_600_000_000)
     return LimitState(

@@ -44,8 +44,7 @@ async def overdue(store: Store) -> AsyncIterator[Overdue]:
 
 async def find(store: Store, organization_id: str, hold_id: str) -> HoldRow | None:
     """Return a hold of this organization, or None."""
-    query = tables.read_holds(organization_id, [hold_id])
-    rows = await store.read(query.sql.replace("id in (?*)", "id = ?"), (organization_id, hold_id))
+    rows = await store.read(*tables.read_holds(organization_id, [hold_id]).spelled_out())
     return HoldRow.from_row(rows[0]) if rows else None
 
 
