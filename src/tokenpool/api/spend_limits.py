@@ -62,7 +62,7 @@ def listed(request: KeyRequest) -> dict[str, Any]:
 @router.post("spend_limits")
 def set_limit(request: KeyRequest, body: Wanted) -> dict[str, Any]:
     """Set a limit: the newest row of (scope, basis, period) stands."""
-    scope = _scope_text(body.scope)
+    scope = scope_text(body.scope)
     currency = Organization.objects.values_list("currency", flat=True).get(id=request.auth.organization_id)
     if body.currency not in (None, currency):
         raise InvalidInput(f"currency: this organization's limits are in {currency}; leave it out.", field="currency")
@@ -72,7 +72,7 @@ def set_limit(request: KeyRequest, body: Wanted) -> dict[str, Any]:
         by=request.auth,
         scope=scope,
         basis=body.basis or ("each" if body.scope.type == "user" else "pool"),
-        amount_nano=None if body.amount is None else _nano(body.amount),
+        amount_nano=None if body.amount is None else nano_of_cents(body.amount),
         exception=body.exception,
         window=WINDOWS[body.period],
         reason=body.reason,
@@ -136,7 +136,12 @@ def as_limit(row: SpendLimit) -> dict[str, Any]:
     }
 
 
-def _scope_text(scope: Scope) -> str:
+def scope_text(scope: Scope) -> str:
+    """Return a scope as the rooms write it.
+
+    Raises:
+        InvalidInput: a type that needs a name, without it.
+    """
     if scope.type == "organization":
         return ORGANIZATION
     field = _NAMES[scope.type]
@@ -179,7 +184,7 @@ def _many(given: QueryDict, name: str) -> list[str]:
     return given.getlist(name) + given.getlist(f"{name}[]")
 
 
-def _nano(text: str) -> int:
+def nano_of_cents(text: str) -> int:
     """Read an amount of whole cents.
 
     Raises:

@@ -10,7 +10,7 @@ from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.kernel.money import MAX_NANO, dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits import windows
-from tokenpool.limits.hierarchy import ORGANIZATION, group_scope
+from tokenpool.limits.hierarchy import ORGANIZATION, Cap, group_scope
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations import groups, seats, trail
 from tokenpool.organizations.models import Gate, Member
@@ -42,10 +42,7 @@ def set_limit(
         NotFound: no such seat type, group or member in this organization.
         Conflict: the limit has changed since *expect*.
     """
-    if amount_nano is not None and not 0 <= amount_nano <= MAX_NANO:
-        raise InvalidInput(
-            "amount: must lie between 0 and 9,223,372,036.85 dollars; 0 blocks all spending.", field="amount"
-        )
+    _check_amount(amount_nano)
     state = "unlimited" if amount_nano is None else "amount"
     return _add_row(
         by=by,
@@ -100,6 +97,19 @@ def delete_group(*, by: Principal, group_id: str) -> None:
         for row in standing(by.organization_id, {scope}):
             remove(by=by, scope=scope, basis=row.basis, window=row.window, reason="The group was deleted.")
         groups.delete(by=by, group_id=group_id)
+
+
+def supposed(*, by: Principal, scope: str, basis: str, window: str, amount_nano: int | None) -> Cap:
+    """Return the cap that `set_limit` would set, checked like it; nothing is set.
+
+    Raises:
+        NotAllowed: without the right to see everybody's spend. InvalidInput, NotFound: as `set_limit`.
+    """
+    by.require(Right.SEE_SPEND)
+    _check_amount(amount_nano)
+    _check_shape(scope=scope, basis=basis, window=window, exception=False, reason="")
+    _check_scope_exists(by.organization_id, scope)
+    return Cap("", scope, basis, Window(window), amount_nano)
 
 
 def standing(organization_id: str, scopes: Collection[str] | None = None) -> list[SpendLimit]:
@@ -173,6 +183,13 @@ def _add_row(
         action = Action.SPEND_LIMIT_REMOVED if state == "not_set" else Action.SPEND_LIMIT_SET
         trail.note(by, action, ("spend_limit", row.id), before=_facts(before), after=_facts(row))
     return row
+
+
+def _check_amount(amount_nano: int | None) -> None:
+    if amount_nano is not None and not 0 <= amount_nano <= MAX_NANO:
+        raise InvalidInput(
+            "amount: must lie between 0 and 9,223,372,036.85 dollars; 0 blocks all spending.", field="amount"
+        )
 
 
 def _check_shape(*, scope: str, basis: str, window: str, exception: bool, reason: str) -> None:

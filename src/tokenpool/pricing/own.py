@@ -218,6 +218,20 @@ def scope_of(*, model: str, provider: str, book: PriceBook, day: date) -> tuple[
     return (f"provider:{provider}" if provider else ALL), found
 
 
+def supposed(
+    *, book: PriceBook, day: date, model: str = "", provider: str = "", percent: str = "0", amounts: Mapping[str, str]
+) -> OwnRow:
+    """Return a row that nobody has agreed on, checked as if it were to begin on *day*; it counts on every day.
+
+    Raises:
+        InvalidInput, UnknownModel: no such model, provider or component; no percentage; amounts without a model.
+    """
+    scope, listed = scope_of(model=model, provider=provider, book=book, day=day)
+    if amounts and not model:
+        raise InvalidInput("prices: amounts are per model; give a model, or a percentage alone.", field="prices")
+    return OwnRow(f"own_{scope}", scope, date.min, ppm_from_percent(percent), checked_amounts(amounts, listed[0]))
+
+
 def _amount(listed_nano: int, name: str, row: OwnRow) -> int:
     named = row.amounts.get(name)
     return divide_half_away(listed_nano * (PARTS + row.ppm), PARTS) if named is None else named
