@@ -32,6 +32,7 @@ PAGES = {
     "/requests": {"primary_owner", "owner", "admin", "billing", "member"},
     "/invoices": {"primary_owner", "owner", "billing"},
     "/prices": {"primary_owner", "owner", "admin", "billing", "member"},
+    "/prices/what-if": {"primary_owner", "owner", "billing"},
     "/prices/claude-haiku-5-5": {"primary_owner", "owner", "admin", "billing", "member"},
     "/keys": {"primary_owner", "owner", "admin", "billing", "member"},
     "/alerts": {"primary_owner", "owner", "admin", "billing", "member"},

@@ -1,7 +1,7 @@
-"""Invoices, prices, the organization's settings and its activity feed, for machines."""
+"""Invoices, the organization's settings and its activity feed, for machines."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -17,12 +17,9 @@ from tokenpool.kernel.errors import InvalidInput, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.organizations import settings
 from tokenpool.organizations.models import Organization
-from tokenpool.pricing import load
-from tokenpool.pricing.book import ModelPrice
 
 router = Router()
 feed = Router()
-CLASSES = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 
 
 class Change(Strict):
@@ -65,18 +62,6 @@ def invoice(request: KeyRequest, invoice_id: str) -> HttpResponse:
         raise NotFound("There is no such form of an invoice; there are .csv and .json.")
     body = {**_as_invoice(found), "document": close.stored(found)}
     return HttpResponse(json.dumps(body, ensure_ascii=False), content_type="application/json")
-
-
-@router.get("prices")
-def prices(request: KeyRequest, model: str = "", on: str = "") -> dict[str, Any]:  # noqa: ARG001 - ninja's signature
-    """List the prices in force on a day, or one model's."""
-    try:
-        day = date.fromisoformat(on) if on else clock.now().date()
-    except ValueError as error:
-        raise InvalidInput("on: must be a day like 2026-11-24.", field="on") from error
-    book = load.standard()
-    found = [book.price(model, day)] if model else book.models(day)
-    return {"on": day.isoformat(), "currency": "USD", "data": [_as_price(price) for price in found]}
 
 
 @router.patch("organization")
@@ -124,19 +109,6 @@ def _as_invoice(found: Invoice) -> dict[str, Any]:
         "total_cents": found.total_cents,
         "sha256": found.sha256,
         "issued_at": found.issued_at.isoformat().replace("+00:00", "Z"),
-    }
-
-
-def _as_price(price: ModelPrice) -> dict[str, Any]:
-    return {
-        "model": price.model,
-        "version": price.version,
-        "effective_from": price.effective_from.isoformat(),
-        "retired": price.retired.isoformat() if price.retired else None,
-        "bands": [
-            {"above_prompt_tokens": band.above, **{f"{c}_nano_per_mtok": getattr(band.rates, c) for c in CLASSES}}
-            for band in price.bands
-        ],
     }
 
 

@@ -2,10 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from tokenpool.api import billing, groups, people, spend_limits, usage, what_if
+from tokenpool.api import billing, groups, people, prices, spend_limits, usage, what_if
 from tokenpool.api.access import api
 
-for room in (people, usage, billing, what_if):
+for room in (people, usage, prices, billing, what_if):
     api.add_router("/tokenpool/", room.router)
 api.add_router("/tokenpool/", groups.own)
 for room in (groups, spend_limits):

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from tokenpool.console import frame
@@ -13,7 +13,7 @@ from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 from tokenpool.organizations.principals import of_person
 from tokenpool.organizations.roles import Principal, Right
 
-Page = Callable[Concatenate["PageRequest", ...], HttpResponse]
+Page = Callable[Concatenate["PageRequest", ...], HttpResponseBase]
 
 
 class PageRequest(HttpRequest):
@@ -23,16 +23,16 @@ class PageRequest(HttpRequest):
     htmx: Any
 
 
-def page(right: Right | None = None) -> Callable[[Page], Callable[..., HttpResponse]]:
+def page(right: Right | None = None) -> Callable[[Page], Callable[..., HttpResponseBase]]:
     """Let only members with *right* in, as `request.principal`; show every error as a page.
 
     The organization is the one chosen in the navigation, else the person's first.
     """
 
-    def door(view: Page) -> Callable[..., HttpResponse]:
+    def door(view: Page) -> Callable[..., HttpResponseBase]:
         @login_required
         @wraps(view)
-        def guarded(request: PageRequest, *arguments: str, **named: str) -> HttpResponse:
+        def guarded(request: PageRequest, *arguments: str, **named: str) -> HttpResponseBase:
             try:
                 request.principal = of_person(request.user, request.session.get("organization", ""))  # type: ignore[arg-type]
                 _check_form(request)

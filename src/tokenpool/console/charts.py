@@ -1,9 +1,11 @@
-"""Charts as server-rendered SVG: bars per day, stacked; no script, printable, readable aloud."""
+"""Charts as server-rendered SVG: bars per day, stacked, and prices as steps; no script, printable, readable aloud."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 1000, 220, 64, 24, 8
+STEPS_WIDTH, STEPS_HEIGHT, DAY_WIDTH = 480, 160, 96
 COLORS = 7
 
 
@@ -69,6 +71,40 @@ def shares(parts: Sequence[tuple[str, int]]) -> list[tuple[str, int, int, int, i
         found.append((name, amount, amount * 100 // whole, x, width))
         x += width
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Drawn prices over time: a path per series, lines of the scale, days below."""
+
+    paths: list[tuple[str, str]]  # (series, SVG path)
+    scale: list[tuple[int, int]]  # (y, nano)
+    days: list[tuple[int, date]]  # (x, day), none over another
+    width: int = STEPS_WIDTH
+    height: int = STEPS_HEIGHT
+    left: int = LEFT
+
+
+def price_steps(series: Mapping[str, Sequence[tuple[date, int]]], *, until: date) -> Steps:
+    """Draw prices (day it began, nano-dollars) as steps up to *until*, or beyond the last that begins later."""
+    days = sorted({day for points in series.values() for day, _ in points})
+    first, span = days[0], max(1, (max(until, days[-1]) - days[0]).days * 21 // 20)
+    top = _nice(max(nano for points in series.values() for _, nano in points))
+    floor, room = STEPS_HEIGHT - BOTTOM, STEPS_HEIGHT - BOTTOM - TOP
+
+    def x(day: date) -> int:
+        return LEFT + (day - first).days * (STEPS_WIDTH - LEFT) // span
+
+    paths = []
+    for name, points in series.items():
+        steps = [f"H{x(day)} V{floor - nano * room // top}" for day, nano in points[1:]]
+        start = f"M{x(points[0][0])} {floor - points[0][1] * room // top}"
+        paths.append((name, " ".join([start, *steps, f"H{STEPS_WIDTH}"])))
+    marks: list[tuple[int, date]] = []
+    for day in days:
+        if x(day) <= STEPS_WIDTH - DAY_WIDTH and (not marks or x(day) - marks[-1][0] >= DAY_WIDTH):
+            marks.append((x(day), day))
+    return Steps(paths, [(floor - room * part // 2, top * part // 2) for part in range(3)], marks)
 
 
 def _nice(highest: int) -> int:

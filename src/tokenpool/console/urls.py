@@ -15,6 +15,7 @@ from tokenpool.console import (
     requests_log,
     settings_page,
     usage,
+    what_if,
 )
 
 urlpatterns = [
@@ -46,6 +47,7 @@ urlpatterns = [
     path("invoices/preview/<str:month>", invoices.preview, name="invoices-preview"),
     path("invoices/<str:invoice_id>", invoices.detail, name="invoices-one"),
     path("prices", prices.index, name="prices"),
+    path("prices/what-if", what_if.index, name="prices-what-if"),
     path("prices/<path:model>", prices.history, name="prices-one"),
     path("keys", keys.index, name="keys"),
     path("keys/mint", keys.mint, name="keys-mint"),

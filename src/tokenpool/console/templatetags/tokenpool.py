@@ -61,6 +61,14 @@ def price(nano_per_mtok: int) -> str:
 
 
 @register.filter
+def percent(ppm: int) -> str:
+    """Return parts per million as a percentage, with the digits it needs: `95 %`, `-2.5 %`."""
+    whole, rest = divmod(abs(ppm), 10_000)
+    text = f"{'-' if ppm < 0 else ''}{whole}" + (f".{rest:04d}".rstrip("0") if rest else "")
+    return f"{text.replace('.', ',') if language().startswith('it') else text} %"
+
+
+@register.filter
 def instant(value: datetime | int | None) -> SafeString | str:
     """Return an instant in UTC, to the second on hover; integers are microseconds since 1970."""
     if value is None:
@@ -95,6 +103,15 @@ def _limit_name(row: SpendLimit | LastRefusal, scope_name: str) -> str:
     if row.window == Window.DAY:
         return _("%(limit)s (a day)") % {"limit": name}
     return _("%(limit)s (a week)") % {"limit": name} if row.window == Window.WEEK else name
+
+
+@register.simple_tag
+def own_scope(scope: str) -> str:
+    """Return whose own price a row sets: all models, a provider's, or one model's name."""
+    kind, _separator, name = scope.partition(":")
+    if kind == "provider":
+        return _("all of %(provider)s") % {"provider": name}
+    return name or _("all models")
 
 
 def _scope_and_basis(row: SpendLimit | LastRefusal, scope_name: str) -> str:

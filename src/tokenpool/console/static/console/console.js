@@ -50,7 +50,7 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("change", (event) => {
   const form = event.target.matches("select[data-submit]") ? event.target.form : event.target.closest("form[data-submit]");
-  if (form) form.requestSubmit();
+  if (form && event.target.type !== "search") form.requestSubmit(); // a search has shown its answer while typing
 });
 
 // The live region waits while somebody is typing or choosing in it, or has a panel open.
