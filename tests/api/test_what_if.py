@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from builders import DOLLAR, Aurora, aurora
@@ -71,6 +73,7 @@ async def test_progress_comes_line_by_line(past: Past, monkeypatch: pytest.Monke
     monkeypatch.setattr(what_if, "AT_ONCE", 1)
     headers = {"x-api-key": admin(past.org), "accept": "application/x-ndjson"}
     body = json.dumps({"month": "2026-10", "rows": [{"percent": "-50"}]})
+    await sync_to_async(connections.close_all)()  # of an earlier test's database, in the thread that serves this one
     answer = await AsyncClient().post(PATH, body, content_type="application/json", headers=headers)
 
     assert 200 == answer.status_code, answer.content

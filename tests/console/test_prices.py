@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from builders import Aurora, aurora
@@ -19,7 +21,7 @@ from tokenpool.console import what_if as page_of_what_if
 from tokenpool.console.charts import price_steps
 from tokenpool.kernel import clock
 from tokenpool.metering import what_if
-from tokenpool.organizations import own_prices
+from tokenpool.organizations import groups, own_prices
 from tokenpool.organizations.models import Member, Person
 from tokenpool.organizations.roles import Principal, operator
 from tokenpool.pricing import load
@@ -177,6 +179,7 @@ async def past(database: Path, monkeypatch: pytest.MonkeyPatch) -> Past:
 
 async def asked(past: Past, query: str, language: str = "en", status: int = 200) -> str:
     """Return the answer of the what-if page as Dieter reads it, all of its stream."""
+    await sync_to_async(connections.close_all)()  # of an earlier test's database, in the thread that serves this one
     client = AsyncClient()
     person = await Person.objects.aget(email="dieter@aurora.example")
     await client.aforce_login(person)
@@ -209,11 +212,13 @@ async def test_amounts_of_one_model_are_tried(past: Past) -> None:
 async def test_another_limit_names_what_it_would_have_refused(past: Past) -> None:
     """$20.00 for all together let Farid's request through, not Giulia's; a member's own is found by e-mail."""
     text = await asked(past, "kind=limit&month=2026-10&scope=organization+pool&window=month&amount=20")
+    group = groups.create(by=past.org.ada, name="Press")
+    empty = await asked(past, f"kind=limit&month=2026-10&scope=group:{group.id}+pool&window=month&amount=0")
     own = await asked(past, "kind=limit&month=2026-10&who=farid@aurora.example&window=month&amount=19.99")
 
     words = re.sub(r"<[^>]+>", "", text)
     assert ("1 request refused" in words, "$20.00 would have been spent instead of $40.00" in words) == (True, True)
-    assert "1 request refused" in own
+    assert ("1 request refused" in own, "0 requests refused" in empty, "Press, " in empty) == (True, True, True)
 
 
 async def test_a_long_answer_tells_how_far_it_is(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:

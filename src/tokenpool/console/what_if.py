@@ -24,9 +24,9 @@ from tokenpool.kernel.money import parse_dollars
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
 from tokenpool.limits import what_if as other_limits
-from tokenpool.limits.hierarchy import ORGANIZATION, Cap, member_scope, seat_type_scope
+from tokenpool.limits.hierarchy import ORGANIZATION, Cap, group_scope, member_scope, seat_type_scope
 from tokenpool.metering import what_if as other_prices
-from tokenpool.organizations import own_prices, seats
+from tokenpool.organizations import groups, own_prices, seats
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Principal, Right
 from tokenpool.pricing import load
@@ -143,6 +143,7 @@ def _forms(request: PageRequest) -> dict[str, Any]:
             for scope, name in (
                 (ORGANIZATION, ""),
                 *((seat_type_scope(one.key), one.name) for one in seats.types(by.organization_id)),
+                *((group_scope(one.id), one.name) for one in groups.present(by.organization_id)),
             )
             for basis in ("pool", "each")
         ],
