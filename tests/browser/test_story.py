@@ -303,3 +303,27 @@ def test_the_keyboard_reaches_content_and_rows(demo: Demo, chromium: Browser) ->
         "data-member"
     )
     page.context.close()
+
+
+def test_prices_are_found_while_typing_and_tried_without_script(demo: Demo, chromium: Browser) -> None:
+    """The search answers in place; a model's history is drawn; what-if needs no JavaScript."""
+    page = signed_in(chromium, demo, "en")
+    page.goto(demo.url + "/prices")
+    page.get_by_role("searchbox").press_sequentially("opus-5-5")
+    rows = page.locator("#prices tbody tr")
+    expect(rows.filter(has_text="claude-sonnet-5-5")).to_have_count(0)
+    page.get_by_label("Provider").select_option("anthropic")
+    expect(rows).to_have_count(1)
+    rows.get_by_role("link").click()
+    expect(page.locator("svg.steps path.step")).to_have_count(2)
+    state = page.context.storage_state()
+    page.context.close()
+    plain = chromium.new_context(storage_state=state, java_script_enabled=False, locale="en-US").new_page()
+    plain.goto(demo.url + "/prices/what-if")
+    form = plain.locator("form", has=plain.locator('[value="prices"]'))
+    form.get_by_label("Change in percent").fill("-20")
+    form.get_by_role("button").click()
+    expect(plain.get_by_text("the difference is")).to_be_visible()
+    expect(plain.locator("p.ticks")).to_be_hidden()
+    picture(plain, "what-if")
+    plain.context.close()

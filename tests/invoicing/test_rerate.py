@@ -24,6 +24,7 @@ from tokenpool.metering import report
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.notifications.models import Notice
 from tokenpool.organizations import own_prices
+from tokenpool.pricing import load
 from tokenpool.pricing.book import PriceBook
 
 
@@ -147,6 +148,25 @@ async def test_an_own_price_that_begins_in_the_past_is_re_rated_for_its_organiza
     )
     assert (37 * DOLLAR, 40 * DOLLAR) == tuple(one.account("organization", "2026-10") for one in (past, there))
     assert [] == past.broken(OLD)
+
+
+async def test_a_row_in_the_operators_files_is_re_rated_too(past: Past, tmp_path: Path) -> None:
+    """Output at $18 since 10 October, entered in November over the shipped row; both versions go on rating."""
+    await past.spend((past.org.farid, october(9), MILLION), (past.org.farid, october(10), MILLION))
+    (tmp_path / "late.yaml").write_text(
+        "provider: anthropic\ncurrency: USD\ncolumns: [input, output, cache_write_5m, cache_write_1h, cache_read]\n"
+        f"sources: {{us: a letter}}\nmodels: {{{MODEL}: {{}}}}\nrows:\n"
+        f'- {{model: {MODEL}, from: 2026-10-10, price: ["4", "18", "5", "8", "0.20"], grade: A, source: us}}\n'
+    )
+    book = load.with_own(tmp_path)
+
+    done, again = past.rerate(book), past.rerate(book)
+
+    fix = UsageEvent.objects.exclude(corrects=None).get()
+    assert (f"{MODEL}@2026-10-10+operator", 1, -2 * DOLLAR, 0) == (
+        fix.price_version, done.corrected, done.difference_nano, again.corrected,
+    )  # fmt: skip
+    assert [] == past.broken(book)
 
 
 async def test_accounts_of_days_and_weeks_move_with_the_month(past: Past) -> None:

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 
 from tokenpool.audit.actions import Action
 from tokenpool.invoicing.models import Invoice
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import InvalidInput
-from tokenpool.kernel.period import Month
+from tokenpool.kernel.group_commit import Statement
+from tokenpool.kernel.period import Month, Window, keys_at
+from tokenpool.limits import tables
 from tokenpool.limits.decide import AccountKey
-from tokenpool.limits.models import Account
 from tokenpool.limits.places import account_keys
-from tokenpool.metering import correct
-from tokenpool.metering.models import DailyUsage, UsageEvent
-from tokenpool.metering.record import AMOUNT_COLUMNS
+from tokenpool.metering import correct, rollup
+from tokenpool.metering.models import UsageEvent
+from tokenpool.metering.record import COLUMNS
 from tokenpool.notifications.outbox import raise_notice
 from tokenpool.organizations import own_prices, trail
 from tokenpool.organizations.models import Gate
@@ -31,7 +32,6 @@ from tokenpool.pricing.book import PriceBook
 from tokenpool.pricing.own import OwnBook
 
 AT_ONCE = 250  # events in one transaction: requests wait for it no longer than for a batch of their own
-_DAILY = ("member_id", "seat_type", "product", "cost_center", "model")
 
 
 @dataclass(slots=True)
@@ -129,9 +129,8 @@ class _Run:
             gate = Gate.objects.select_for_update().get(organization_id=self.by.organization_id)
             fresh = self.corrections(events)
             if fresh:
-                UsageEvent.objects.bulk_create(fresh)
-                _move_rollup(fresh)
-                _move_accounts(fresh, gate.windows)
+                for statement in _writes(fresh, gate.windows):
+                    _run(statement)
                 self._tell(fresh)
         return fresh
 
@@ -157,33 +156,23 @@ def _billed_in(month: str, issued: set[str]) -> str | None:
     return str(later)
 
 
-def _move_rollup(fresh: Sequence[UsageEvent]) -> None:
-    """Add the differences to the days of the events they correct, which exist."""
-    cells: dict[tuple[str, ...], list[int]] = {}
-    for event in fresh:
-        day = clock.from_timestamp(event.admitted_at_us).date().isoformat()
-        cell = cells.setdefault((day, *(getattr(event, name) for name in _DAILY)), [0] * len(AMOUNT_COLUMNS))
-        for position, name in enumerate(AMOUNT_COLUMNS):
-            cell[position] += getattr(event, name)
-    for (day, *key), sums in sorted(cells.items()):
-        where = {"organization_id": fresh[0].organization_id, "day": day, **dict(zip(_DAILY, key, strict=True))}
-        moved = {name: F(name) + nano for name, nano in zip(AMOUNT_COLUMNS, sums, strict=True)}
-        DailyUsage.objects.filter(**where).update(**moved)
-
-
-def _move_accounts(fresh: Sequence[UsageEvent], windows: str) -> None:
-    """Add the differences to the accounts of the windows the usage was admitted in."""
+def _writes(fresh: Sequence[UsageEvent], windows: str) -> Iterator[Statement]:
+    """Yield what inserts the events and moves their days and the accounts of the windows they belong to."""
+    yield correct.insert(fresh)
+    rows = [tuple(getattr(event, name) for name in COLUMNS) for event in fresh]
+    yield rollup.add(rows, are_requests=False)
     sums: dict[AccountKey, int] = {}
     for event in fresh:
-        day = clock.from_timestamp(event.admitted_at_us).date().isoformat()
-        place = (event.member_id, event.seat_type, tuple(event.group_ids.split()), day)
-        for account in account_keys(place, windows):
+        groups, day = tuple(event.group_ids.split()), keys_at(event.admitted_at_us)[Window.DAY]
+        for account in account_keys((event.member_id, event.seat_type, groups, day), windows):
             sums[account] = sums.get(account, 0) + event.cost_nano
-    for (scope, window_key), nano in sorted(sums.items()):
-        rows = Account.objects.filter(
-            organization_id=fresh[0].organization_id, scope=scope, window_key=window_key
-        )  # fmt: skip
-        rows.update(spent_nano=F("spent_nano") + nano)
+    yield tables.add_spent(fresh[0].organization_id, sums)
+
+
+def _run(statement: Statement) -> None:
+    """Run a statement of the ledger's on the connection whose transaction this is."""
+    with connection.cursor() as cursor:
+        cursor.executemany(statement.sql.replace("?", "%s"), statement.rows)
 
 
 def _chunks(rows: "QuerySet[UsageEvent]") -> Iterator[list[UsageEvent]]:

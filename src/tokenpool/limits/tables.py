@@ -120,6 +120,15 @@ def write_accounts(organization_id: str, balances: Mapping[AccountKey, Balance])
     )
 
 
+def add_spent(organization_id: str, sums: Mapping[AccountKey, int]) -> Statement:
+    """Add nano-dollars to what accounts have spent; accounts that are not kept stay away."""
+    return Statement(
+        "update limits_account set spent_nano = spent_nano + ? "
+        "where organization_id = ? and scope = ? and window_key = ?",
+        [(sums[key], organization_id, *key) for key in sorted(sums)],
+    )
+
+
 def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
     """Write the holds that a batch has granted, changed or ended; who and how much was asked never change."""
     return Statement(

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from tokenpool.kernel import clock
+from tokenpool.kernel.group_commit import Statement
 from tokenpool.kernel.period import Month
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.rate import rate_event
+from tokenpool.metering.record import COLUMNS
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.cost import COST_CLASSES
 
 FLAG = "correction"
+_COLUMNS = (*COLUMNS, "corrects", "billed_in")
+_INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own names
 _INHERITED = (
     "organization_id",
     "request_id",
@@ -80,6 +84,11 @@ def correcting(
         **{f"{name}_nano": nano for name, nano in zip(COST_CLASSES, difference, strict=True)},
         cost_nano=sum(difference),
     )
+
+
+def insert(events: Sequence[UsageEvent]) -> Statement:
+    """Insert correcting events; an id that exists fails the whole transaction."""
+    return Statement(_INSERT, [tuple(getattr(event, name) for name in _COLUMNS) for event in events])
 
 
 def billed(chain: Iterable[UsageEvent]) -> list[int]:

@@ -22,13 +22,16 @@ _dimensions = itemgetter(COLUMNS.index("organization_id"), *(COLUMNS.index(name)
 _PART, _ADMITTED, _AMOUNTS = COLUMNS.index("part"), COLUMNS.index("admitted_at_us"), -len(AMOUNT_COLUMNS)
 
 
-def add(events: Sequence[Row]) -> Statement:
-    """Add *events* (rows of `record.COLUMNS`) to their day (of admission, UTC); a request counts once."""
+def add(events: Sequence[Row], *, are_requests: bool = True) -> Statement:
+    """Add *events* (rows of `record.COLUMNS`) to their day (of admission, UTC); a request counts once.
+
+    Corrections are no requests: they move amounts alone.
+    """
     cells: dict[Row, Row] = {}
     for event in events:
         organization_id, *rest = _dimensions(event)
         key = (organization_id, keys_at(event[_ADMITTED])[Window.DAY], *rest)
-        sums = (int(event[_PART] == 0), *event[_AMOUNTS:])
+        sums = (int(are_requests and event[_PART] == 0), *event[_AMOUNTS:])
         cell = cells.get(key)
         cells[key] = sums if cell is None else tuple(map(plus, cell, sums))
     return Statement(_UPSERT, [key + cells[key] for key in sorted(cells)], _TYPES)
