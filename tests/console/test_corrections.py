@@ -1,5 +1,6 @@
 """Corrections on the pages: the event, what corrects it, and the invoice that adjusts."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tokenpool.invoicing.models import Invoice
 from tokenpool.kernel import clock
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications import bell, outbox
+from tokenpool.organizations import api_keys
 from tokenpool.organizations.models import Member, Person
 from tokenpool.organizations.roles import Principal
 from tokenpool.pricing import load
@@ -62,6 +64,18 @@ def test_the_invoice_names_the_correction_and_its_events(past: Past) -> None:
     assert f'href="/requests/{fix.id}"' in told
     assert "Rettifica di ottobre 2026" in page(past.org.dieter, f"/invoices/{november.id}", "it")
     assert "Correction of" not in page(past.org.dieter, f"/invoices/{october_.id}")
+
+
+def test_the_api_names_what_is_corrected_and_where_it_is_billed(past: Past) -> None:
+    """The original is billed in its own month."""
+    key = api_keys.mint(by=past.org.ada, kind="admin", name="a")[1]
+    answer = Client(headers={"x-api-key": key}).get("/v1/tokenpool/usage/events")
+
+    fix, original = json.loads(answer.content)["data"]
+    assert (original["id"], "2026-11", "2026-10", ["correction"]) == (
+        fix["corrects"], fix["billed_in"], original["billed_in"], fix["flags"],
+    )  # fmt: skip
+    assert original["corrects"] is None
 
 
 def test_the_owners_are_told_once(past: Past) -> None:

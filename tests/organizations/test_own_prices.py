@@ -98,6 +98,22 @@ def test_a_contract_ends_and_leaves_its_model_to_the_discount(org: Aurora) -> No
     assert [15 * DOLLAR, 18 * DOLLAR] == outputs
 
 
+def test_the_discount_for_all_ends_while_contracts_of_every_model_go_on(org: Aurora) -> None:
+    """Each level ends by itself."""
+    set_price(org, ppm=-100_000)
+    for price in BOOK.models(TODAY)[:3]:
+        set_price(org, model=price.model, ppm=-200_000)
+
+    with clock.standing_at(NOW):
+        own_prices.end_price(
+            by=operator(org.organization_id, "Olga"), book=BOOK, effective_from=TODAY, reason="Over"
+        )  # fmt: skip
+
+    book = own_prices.book_of(org.organization_id, BOOK)
+    own = [price.model for price in BOOK.models(TODAY) if book.price(price.model, TODAY) is not price]
+    assert [price.model for price in BOOK.models(TODAY)[:3]] == own
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [

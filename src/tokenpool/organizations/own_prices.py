@@ -74,9 +74,8 @@ def end_price(
         NotFound: the scope has no own price on that day.
     """
     by.require(Right.SET_PRICES)
-    scope, listed = scope_of(model=model, provider=provider, book=book, day=effective_from)
-    standing = of(by.organization_id).row_for(listed[0], effective_from)
-    if standing is None or standing.scope != scope:
+    scope, _ = scope_of(model=model, provider=provider, book=book, day=effective_from)
+    if of(by.organization_id).standing(scope, effective_from) is None:
         raise NotFound("There is no own price at this level on that day.")
     row = OwnRow(ids.new("own"), scope, effective_from, ended=True)
     return _add(by, row, reason=reason, in_the_past=in_the_past)

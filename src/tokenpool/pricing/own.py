@@ -69,12 +69,13 @@ class OwnPrices:
 
     def row_for(self, listed: ModelPrice, day: date) -> OwnRow | None:
         """Return the row that decides the price of *listed*'s model on *day*, None at list price."""
-        for scope in scopes_of(listed):
-            rows = self._by_scope.get(scope, ())
-            begun = bisect_right(rows, day, key=lambda row: row.effective_from)
-            if begun and not rows[begun - 1].ended:
-                return rows[begun - 1]
-        return None
+        return next((row for scope in scopes_of(listed) if (row := self.standing(scope, day))), None)
+
+    def standing(self, scope: str, day: date) -> OwnRow | None:
+        """Return the row of one scope that stands on *day*; None if there is none, or it has ended."""
+        rows = self._by_scope.get(scope, ())
+        begun = bisect_right(rows, day, key=lambda row: row.effective_from)
+        return rows[begun - 1] if begun and not rows[begun - 1].ended else None
 
     def on(self, listed: ModelPrice, day: date) -> ModelPrice:
         """Return the organization's price where the list says *listed*, on *day*."""
