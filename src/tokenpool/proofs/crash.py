@@ -83,7 +83,8 @@ async def run(store: Store, address: str, kills: int, seed: int = 1) -> Losses:
 
 
 async def examine(store: Store, organization_id: str, told: list[tuple[str, str]], losses: Losses) -> None:
-    """Compare what was acknowledged with what is stored."""
+    """Compare what was acknowledged with what is stored, once what the killed one had sent is decided."""
+    await store.run(lambda: scratch.written([scratch.lock(organization_id)]))
     rows = await store.read("select id, state from limits_hold where organization_id = ?", (organization_id,))
     states: dict[str, str] = dict(rows)
     events = await store.read(
