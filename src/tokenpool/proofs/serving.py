@@ -143,8 +143,15 @@ def _fork_for_each(pipe: Connection, listen: Callable[[Order], None]) -> None:
     for module in ("django.db", "tokenpool.config.urls", "tokenpool.config.wiring"):
         importlib.import_module(module)  # once, for all starts
     points.found("django.db:connections.close_all")[0].close_all()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who dies is gone at once
-    started = []
+    running = set[int]()
+
+    def bury(*_: object) -> None:
+        """Let who has died be gone at once, and forget the number: somebody else may get it."""
+        with suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                running.discard(pid)
+
+    signal.signal(signal.SIGCHLD, bury)
     with suppress(EOFError):
         while True:
             order = Order(**json.loads(pipe.recv_bytes()))
@@ -154,9 +161,9 @@ def _fork_for_each(pipe: Connection, listen: Callable[[Order], None]) -> None:
                 _suffer(order)
                 listen(order)
                 os._exit(0)
-            started.append(pid)
+            running.add(pid)
             pipe.send_bytes(str(pid).encode())
-    for pid in started:
+    for pid in running.copy():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
