@@ -1,6 +1,9 @@
 """What every command begins with: the options they share, the settings, Django, the present schema."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,17 +16,45 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 DATA = Path(environment.DEFAULT_DATA)
 
 
+_LOCK_OF_SCHEMA = 0x746F6B656E  # PostgreSQL's name of the lock: "token"
+
+
 def prepare(data: Path, **settings: str) -> environment.Environment:
-    """Set this process's settings, start Django, and bring the database to the present schema."""
+    """Set this process's settings, start Django, and bring the database to the present schema, one at a time."""
     os.environ["TOKENPOOL_DATA"] = str(data.expanduser().resolve())
     for name, value in settings.items():
         os.environ[f"TOKENPOOL_{name.upper()}"] = value
-    environment.make_secret(data.expanduser())
-    found = environment.read()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tokenpool.config.settings"
-    import django  # noqa: PLC0415 - only now are its settings known
-    from django.core.management import call_command  # noqa: PLC0415
+    with _alone_on(data.expanduser()):
+        environment.make_secret(data.expanduser())
+        found = environment.read()
+        os.environ["DJANGO_SETTINGS_MODULE"] = "tokenpool.config.settings"
+        import django  # noqa: PLC0415 - only now are its settings known
 
-    django.setup(set_prefix=False)
-    call_command("migrate", verbosity=0)
+        django.setup(set_prefix=False)
+        _migrate()
     return found
+
+
+@contextmanager
+def _alone_on(folder: Path) -> Iterator[None]:
+    """Wait until no other process prepares this data folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "preparing.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _migrate() -> None:
+    """Migrate; on PostgreSQL under a lock that other machines wait for."""
+    from django.core.management import call_command  # noqa: PLC0415 - only now are its settings known
+    from django.db import connection  # noqa: PLC0415
+
+    if connection.vendor != "postgresql":
+        call_command("migrate", verbosity=0)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(%s)", [_LOCK_OF_SCHEMA])
+        try:
+            call_command("migrate", verbosity=0)
+        finally:
+            cursor.execute("select pg_advisory_unlock(%s)", [_LOCK_OF_SCHEMA])
