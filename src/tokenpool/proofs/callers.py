@@ -41,13 +41,11 @@ class Drawn:
 
     @classmethod
     def of(cls, name: str) -> "Drawn":
-        """Draw it from the request's name; one that begins with `sure` or `long` goes well, `long` takes seconds."""
+        """Draw it from the request's name; a name that begins with `long` is streamed for seconds."""
         chance = random.Random(name)  # noqa: S311 - drawn, not secret
         tokens, kind = (chance.randrange(1, 20), chance.randrange(1, MOST_OUTPUT)), chance.random()
         if name.startswith("long"):
             return cls(*tokens, streams=True, leaves=False, fails=False, pause=0.25)
-        if name.startswith("sure"):
-            return cls(*tokens, streams=kind < 0.7, leaves=False, fails=False, pause=0)  # noqa: PLR2004
         return cls(
             *tokens, streams=kind < 0.7, leaves=kind < 0.15, fails=kind > 0.92, pause=chance.random() * 0.01  # noqa: PLR2004
         )  # fmt: skip

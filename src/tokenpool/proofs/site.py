@@ -60,9 +60,9 @@ class Site:
         connection.close()
         return cls(by, key, meter_key, owner.id)
 
-    async def call(self, port: int, manner: str = "any") -> None:
-        """Send a request of a new name: `any` may happen to it, `sure` goes well, `long` is streamed for seconds."""
-        name = f"{manner}-{self.member_id}-{ids.new('c')}"
+    async def call(self, port: int, *, long: bool = False) -> None:
+        """Send a request of a new name; a *long* one is streamed for seconds."""
+        name = f"{'long-' if long else ''}{self.member_id}-{ids.new('c')}"
         await callers.call(port, self.key, name, self.promises)
 
     async def hold(self, port: int, chance: random.Random) -> None:
@@ -142,9 +142,7 @@ def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
         stands = holds[hold_id].state if hold_id in holds else "gone"
         if state not in ("held", stands):
             found.lost.append(f"{hold_id} was {state}, is {stands}")
-    found.exact += sum(
-        hold.end_reason != LOST and hold.settled_nano == exact_nano(name) for name, hold in named.items()
-    )
+    found.exact += sum(hold.settled_nano == exact_nano(name) for name, hold in named.items())
     found.estimated += sum(hold.end_reason == LOST for hold in holds.values())
 
 
