@@ -117,8 +117,11 @@ def test_the_proofs_run_on_the_users_machine() -> None:
     done = tokenpool("prove", "--minutes", "0.05", "--json")
 
     found = {line["experiment"]: line for line in json.loads(done.stdout)}
-    race, kills = found["race of 4 processes x 8 callers"], found["kill -9 of a working process"]
-    power, edits = found["power loss, SQLite and the journal"], found["edits of the audit"]
-    assert (0, 16, True) == (done.returncode, len(found), all(line["holds"] for line in found.values()))
-    assert (0, 0, 0) == (race["overspent_nano"], kills["lost"], power["lost"])
+    race, edits = found["race of 4 processes x 8 callers"], found["edits of the audit"]
+    killed, served = found["kill -9 of a working process"], found["kill -9 of the server under load"]
+    histories = found["histories of four processes, replayed through the plain model"]
+    power = found["power loss, SQLite and the journal"]
+    assert (0, 18, True) == (done.returncode, len(found), all(line["holds"] for line in found.values()))
+    assert (0, 0, 0, 0) == (race["overspent_nano"], killed["lost"], served["lost"], power["lost"])
+    assert (0, True) == (histories["unexplained"], histories["operations"] % 1280 == 0)
     assert (36, 100, 100) == (power["states"], edits["made"], edits["found"])

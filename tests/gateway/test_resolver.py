@@ -132,6 +132,18 @@ async def test_without_evidence_the_doubt_lasts_a_day_and_is_never_free(gate: Ga
     waiting.cancel()
 
 
+async def test_a_row_that_cannot_be_read_stops_nobody(lost: Gate) -> None:
+    """It stays held and is logged; the others are ended."""
+    hold = Hold.objects.get()
+    broken = Hold.objects.get()
+    broken.pk = (hold.organization_id, "hold_00000000000000000000000000")
+    broken.evidence = ""
+    broken.save(force_insert=True)
+
+    assert 1 == await resolved(lost, clock.now() + LOST_AFTER)
+    assert {broken.id: "in_doubt", hold.id: "settled"} == dict(Hold.objects.values_list("id", "state"))
+
+
 async def test_every_overdue_hold_is_seen_whatever_their_number(gate: Gate) -> None:
     """A thousand and one that wait for their day hide nobody: two pages of five hundred, and one more."""
     price = load.standard().price("claude-opus-5-5", clock.now().date())

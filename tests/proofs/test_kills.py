@@ -35,7 +35,7 @@ def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Pa
     ("mutant", "labels"),
     [
         (mutants.SERVERS[0], ["written, before the commit"] * 3),
-        (mutants.SERVERS[1], ["journal: before the client's end"]),
+        (mutants.SERVERS[1], ["journal: before the fsync"]),
         (mutants.SERVERS[2], ["last event, before the settlement"] * 2),
     ],
 )

@@ -155,6 +155,7 @@ def verify(
 @app.command()
 def prove(
     minutes: Annotated[float, typer.Option(min=0.05, max=10_000, help="How long to try.")] = 10,
+    rounds: Annotated[int, typer.Option(min=0, help="So many rounds of each instead; the long form is 1000.")] = 0,
     database_url: Annotated[str, typer.Option(help="An empty PostgreSQL database to try on; else SQLite.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -169,7 +170,9 @@ def prove(
                 "database_url: it has an organization in it; name an empty database.", field="database_url"
             )
         address = database_url or str(settings.database_path)
-        raise typer.Exit(proving.prove(address, minutes=minutes, as_json=as_json))
+        raise typer.Exit(
+            proving.prove(address, folder=settings.folder, minutes=minutes, rounds=rounds, as_json=as_json)
+        )
 
 
 @app.command("close-month")

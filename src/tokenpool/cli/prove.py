@@ -5,22 +5,24 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
-from tokenpool.cli import prove_storage
+from tokenpool.cli import prove_server, prove_storage
+from tokenpool.cli.prove_server import Pace
 from tokenpool.proofs import crash, crew, mutants, race, scratch, tamper
 
-SHARES = {"storage": 0.4, "race": 0.3, "kills": 0.25}  # of the time; mutants and edits take what they need
+SHARES = {"storage": 0.3, "server": 0.3, "race": 0.2, "kills": 0.15}  # of the time; mutants and edits take what they need
 ROUNDS_AT_ONCE, KILLS_AT_ONCE, EDITS = 20, 5, 100
 Line = dict[str, object]
 
 
-def prove(address: str, *, minutes: float, as_json: bool) -> int:
+def prove(address: str, *, folder: Path, minutes: float, rounds: int, as_json: bool) -> int:
     """Run every experiment on the migrated scratch database at *address* and print the figures; 1 if one fails."""
     logging.disable()  # what goes wrong here goes wrong on purpose
     lines = []
-    for line in _experiments(address, minutes * 60):
+    for line in _experiments(address, folder, Pace(minutes * 60, rounds)):
         lines.append(line)
         if not as_json:
             facts = ", ".join(
@@ -32,20 +34,21 @@ def prove(address: str, *, minutes: float, as_json: bool) -> int:
     return 0 if all(line["holds"] for line in lines) else 1
 
 
-def _experiments(address: str, seconds: float) -> Iterator[Line]:
-    yield from prove_storage.experiments(address, seconds * SHARES["storage"])
-    yield asyncio.run(_race(address, seconds * SHARES["race"]))
+def _experiments(address: str, folder: Path, pace: Pace) -> Iterator[Line]:
+    yield from prove_storage.experiments(address, pace.seconds * SHARES["storage"])
+    yield from prove_server.experiments(address, folder, pace.share(SHARES["server"]))
+    yield asyncio.run(_race(address, pace.share(SHARES["race"])))
     for name in mutants.NAMES:
         yield asyncio.run(_mutant(address, name))
-    yield asyncio.run(_kills(address, seconds * SHARES["kills"]))
+    yield asyncio.run(_kills(address, pace.share(SHARES["kills"])))
     edits = tamper.run(EDITS)
     yield {"experiment": "edits of the audit", "holds": edits.holds, "made": edits.made, "found": edits.found}
 
 
-async def _race(address: str, seconds: float) -> Line:
+async def _race(address: str, pace: Pace) -> Line:
     store, began, seed, tallies = scratch.open_store(address), time.monotonic(), 0, list[race.Tally]()
     with race.racers(address) as pipes:
-        while not tallies or time.monotonic() - began < seconds:
+        while pace.goes_on(seed, began):
             tallies.append(await race.run(store, pipes, range(seed, seed + ROUNDS_AT_ONCE)))
             seed += ROUNDS_AT_ONCE
     await store.close()
@@ -70,9 +73,9 @@ async def _mutant(address: str, name: str) -> Line:
     return {"experiment": f"a ledger with a mistake ({name})", "holds": caught, "caught_in_round": tally.rounds}
 
 
-async def _kills(address: str, seconds: float) -> Line:
+async def _kills(address: str, pace: Pace) -> Line:
     store, began, seed, found = scratch.open_store(address), time.monotonic(), 0, list[crash.Losses]()
-    while not found or time.monotonic() - began < seconds:
+    while pace.goes_on(seed * KILLS_AT_ONCE, began):
         found.append(await crash.run(store, address, KILLS_AT_ONCE, seed))
         seed += 1
     await store.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
+from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import holds
 from tokenpool.limits.operations import LEASE_SECONDS, Done, Lose, Settle
@@ -43,15 +44,24 @@ class Resolver:
         self._seen_since = {row.id: self._seen_since.get(row.id, time.monotonic()) for row in overdue}
         settled = 0
         for row in overdue:
-            if row.state == "reserved":
-                await self._parts.commits.submit(row.organization_id, Lose(row.id, clock.now()))
-                logger.warning("hold %s is in doubt: its process stopped answering for it", row.id)
-            evidence = json.loads(row.evidence)
-            if self._may_end(row, evidence):
-                settlement = await self._settlement(row, evidence)
-                answer = await self._parts.commits.submit(row.organization_id, settlement)
-                settled += isinstance(answer, Done)
+            try:
+                settled += await self._look_at(row)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one row that cannot be read must not stop the others
+                logger.error("hold %s cannot be resolved and stays held: %r", row.id, error)  # noqa: TRY400
         return settled
+
+    async def _look_at(self, row: holds.Overdue) -> bool:
+        """Mark one hold as in doubt, and end it if that can be; return whether it was ended."""
+        if row.state == "reserved":
+            await self._parts.commits.submit(row.organization_id, Lose(row.id, clock.now()))
+            logger.warning("hold %s is in doubt: its process stopped answering for it", row.id)
+        evidence = json.loads(row.evidence)
+        if not self._may_end(row, evidence):
+            return False
+        answer = await self._parts.commits.submit(row.organization_id, await self._settlement(row, evidence))
+        return isinstance(answer, Done)
 
     def _may_end(self, row: holds.Overdue, evidence: dict[str, Any]) -> bool:
         """Tell whether nothing better than an estimate is to be waited for."""

@@ -41,12 +41,13 @@ class Spool:
         """Return what this folder is called by evidence, made once for all processes that share it."""
         path = self._folder / "name"
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_folder()
             mine = self._folder / f"{ids.new('spool')}.part"
-            mine.write_text(mine.stem)
+            _write(mine, mine.stem)
             with suppress(FileExistsError):
                 path.hardlink_to(mine)
             mine.unlink()
+            _sync(self._folder)
         return path.read_text()
 
     def write(self, organization_id: str, operation: Settle | Void) -> None:
@@ -59,10 +60,7 @@ class Spool:
         path = self._folder / f"{ids.new('end')}.json"
         part = path.with_suffix(".part")
         try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(json.dumps({"organization_id": organization_id, **_facts(operation)}))
-                file.flush()
-                os.fsync(file.fileno())
+            _write(part, json.dumps({"organization_id": organization_id, **_facts(operation)}))
             part.rename(path)
         except OSError:
             with suppress(OSError):
@@ -115,6 +113,14 @@ def _set_aside(path: Path, why: str) -> None:
     """Keep for people what cannot be settled; the others go on."""
     path.rename(path.with_suffix(".refused"))
     logger.error("the settlement in %s is set aside: %s", path.name, why)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file whose bytes are on the disk on return; its name is not yet."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -41,11 +41,11 @@ class Drawn:
 
     @classmethod
     def of(cls, name: str) -> "Drawn":
-        """Draw it from the request's name; a name that begins with `long` is streamed for seconds."""
+        """Draw it from the request's name; `long-…` and `short-…` are streamed to their end, for seconds or at once."""
         chance = random.Random(name)  # noqa: S311 - drawn, not secret
         tokens, kind = (chance.randrange(1, 20), chance.randrange(1, MOST_OUTPUT)), chance.random()
-        if name.startswith("long"):
-            return cls(*tokens, streams=True, leaves=False, fails=False, pause=0.25)
+        if name.startswith(("long-", "short-")):
+            return cls(*tokens, streams=True, leaves=False, fails=False, pause=0.25 if name[0] == "l" else 0)
         return cls(
             *tokens, streams=kind < 0.7, leaves=kind < 0.15, fails=kind > 0.92, pause=chance.random() * 0.01  # noqa: PLR2004
         )  # fmt: skip

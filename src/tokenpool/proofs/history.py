@@ -77,16 +77,21 @@ async def run(store: Store, pipes: list[Connection], seeds: range, *, until_brok
     """Let everybody do as they like once per seed, and replay each record; stop at the first breach if told so."""
     replayed = Replayed()
     for seed in seeds:
-        organization_id = ids.new("org")
-        await scratch.found(store, organization_id)
-        crew.tell(pipes, organization_id, seed)
-        while not crew.done(pipes):  # noqa: ASYNC110 - what is awaited are other processes
-            await asyncio.sleep(0.005)
-        heard = Counter(answer for pipe in pipes for answer in pipe.recv())
-        await _replay(store, organization_id, heard, replayed)
+        await go_on(store, pipes, seed, replayed)
         if until_broken and not replayed.holds:
             break
     return replayed
+
+
+async def go_on(store: Store, pipes: list[Connection], seed: int, replayed: Replayed) -> None:
+    """Do one round and add what came of it to *replayed*."""
+    organization_id = ids.new("org")
+    await scratch.found(store, organization_id)
+    crew.tell(pipes, organization_id, seed)
+    while not crew.done(pipes):  # noqa: ASYNC110 - what is awaited are other processes
+        await asyncio.sleep(0.005)
+    heard = Counter(answer for pipe in pipes for answer in pipe.recv())
+    await _replay(store, organization_id, heard, replayed)
 
 
 async def do_as_they_like(store: Store, organization_id: str, seed: int, number: int) -> list[str]:

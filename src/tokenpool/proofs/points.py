@@ -54,7 +54,7 @@ POINTS = {
     "journal: before the fsync": Point(False, ("os:fsync",), needs="away"),
     "journal: before the rename": Point(False, ("pathlib:Path.rename",), needs="away"),
     "journal: before the folder's fsync": Point(
-        False, ("tokenpool.gateway.spool:Spool._sync_folder",), needs="away"
+        False, ("tokenpool.gateway.spool:_sync",), needs="away"
     ),
     "journal: before the client's end": Point(True, ("tokenpool.gateway.spool:Spool.write",), needs="away"),
     "replay: committed, its file still there": Point(

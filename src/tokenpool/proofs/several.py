@@ -76,7 +76,7 @@ def _work(machines: Machines, site: Site) -> list[str]:
     for server in (first, second, third):
         server.ready()
 
-    asyncio.run(_calls(site, [server.port for server in (first, second, third)], long=True))  # outlasts the lease
+    asyncio.run(_calls(site, [server.port for server in (first, second, third)], "long-"))  # outlasts the lease
 
     _let_die_in_the_middle(site, first)  # its journal is the second one's: that ends what it has lost
     _wait(lambda: not site.open_holds())
@@ -84,7 +84,7 @@ def _work(machines: Machines, site: Site) -> list[str]:
 
     third.stop()
     third = machines.start(machines.far, away=True)
-    asyncio.run(_calls(site, [third.port]))  # every end waits in its journal
+    asyncio.run(_calls(site, [third.port], "short-"))  # every end waits in its journal
     third.stop()
     time.sleep(LOOKS_SECONDS)
     wrong += _unless_in_doubt(site, CALLS)
@@ -98,16 +98,16 @@ def _work(machines: Machines, site: Site) -> list[str]:
     return wrong
 
 
-async def _calls(site: Site, ports: list[int], *, long: bool = False) -> None:
+async def _calls(site: Site, ports: list[int], kind: str) -> None:
     """Call each port six times at once; long answers stream for two seconds."""
-    await asyncio.gather(*(site.call(port, long=long) for port in ports for _ in range(CALLS)))
+    await asyncio.gather(*(site.call(port, kind) for port in ports for _ in range(CALLS)))
 
 
 def _let_die_in_the_middle(site: Site, server: Served) -> None:
     """Kill a server while six long answers are under way and their evidence is written."""
 
     async def die() -> None:
-        calls = asyncio.gather(*(site.call(server.port, long=True) for _ in range(CALLS)))
+        calls = asyncio.create_task(_calls(site, [server.port], "long-"))
         await asyncio.sleep(0.6)
         server.stop()
         await calls

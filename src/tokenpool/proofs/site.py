@@ -60,9 +60,9 @@ class Site:
         connection.close()
         return cls(by, key, meter_key, owner.id)
 
-    async def call(self, port: int, *, long: bool = False) -> None:
-        """Send a request of a new name; a *long* one is streamed for seconds."""
-        name = f"{'long-' if long else ''}{self.member_id}-{ids.new('c')}"
+    async def call(self, port: int, kind: str = "") -> None:
+        """Send a request of a new name; *kind* is `long-`, `short-`, or drawn."""
+        name = f"{kind}{self.member_id}-{ids.new('c')}"
         await callers.call(port, self.key, name, self.promises)
 
     async def hold(self, port: int, chance: random.Random) -> None:
