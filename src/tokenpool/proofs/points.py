@@ -51,7 +51,9 @@ POINTS = {
     ),
     "last event, before the settlement": Point(False, _SETTLE),
     "settled, before the client's end": Point(True, _SETTLE),
-    "journal: before the fsync": Point(False, ("os:fsync",), needs="away"),
+    "journal: before its file": Point(
+        False, ("tokenpool.gateway.spool:_write",), passes=lambda args, _: args[0].name.startswith("end_"), needs="away"
+    ),
     "journal: before the rename": Point(False, ("pathlib:Path.rename",), needs="away"),
     "journal: before the folder's fsync": Point(
         False, ("tokenpool.gateway.spool:_sync",), needs="away"
