@@ -89,7 +89,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         (partial(reread_prices, parts), PRICES_SECONDS),
         (partial(_unless_moved, _close_due_months), CLOSER_SECONDS),
     ]
-    logger.info("the settlement journal is %s", parts.spool.name)  # made now, not when the disk may be full
+    logger.debug("the settlement journal is %s", parts.spool.name)  # made now, not when the disk may be full
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store.close)
         stack.push_async_callback(parts.close)
