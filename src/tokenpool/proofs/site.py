@@ -142,7 +142,8 @@ def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
         stands = holds[hold_id].state if hold_id in holds else "gone"
         if state not in ("held", stands):
             found.lost.append(f"{hold_id} was {state}, is {stands}")
-    found.exact += sum(hold.settled_nano == exact_nano(name) for name, hold in named.items())
+    told = {name: hold for name, hold in named.items() if "estimated" not in hold.end_reason}
+    found.exact += sum(hold.settled_nano == exact_nano(name) for name, hold in told.items())
     found.estimated += sum(hold.end_reason == LOST for hold in holds.values())
 
 
