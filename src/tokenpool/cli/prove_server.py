@@ -23,7 +23,7 @@ HASTY_SECONDS = 30
 MISTAKEN_ROUNDS = 20
 _CAUGHT_AT = {
     mutants.SERVERS[0]: ["written, before the commit"] * 3,
-    mutants.SERVERS[1]: ["journal: before its file"],
+    mutants.SERVERS[1]: [kills.AWAY_MOMENT] * 2,
     mutants.SERVERS[2]: ["last event, before the settlement"] * 2,
 }
 
