@@ -79,7 +79,7 @@ def infect_server(name: str) -> None:
     def not_written(_self: Any, _organization_id: str, _operation: object) -> None:  # noqa: ANN401
         pass
 
-    def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
+    async def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
         return Void(row.id, "lost", clock.now())
 
     async def not_renewed(_parts: Any) -> None:  # noqa: ANN401
