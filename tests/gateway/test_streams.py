@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tokenpool.gateway import upstream
+from tokenpool.gateway import forward, upstream
 from tokenpool.gateway.call import OVERHEAD_TOKENS
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits.models import Hold
@@ -260,3 +260,23 @@ def test_the_matrix_is_complete() -> None:
     """Sixteen events: 17 places for four endings, two errors and eight kinds of garbage, 16 losses and repetitions."""
     assert 17 * (4 + 2 + 8) + 2 * 16 + 15 == len(FAULTS)
     assert len({name for name, _, _ in FAULTS}) == len(FAULTS)
+
+
+async def test_a_client_that_does_not_read_is_gone_after_a_while(
+    gate: Gate, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hold ends with the estimate of what was passed on; the provider is closed, nothing is held for ever."""
+    monkeypatch.setattr(forward, "READ_SECONDS", 0.1)
+    text = {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "x" * 2**16}}
+    provider.will(written([*EVENTS[:7], *[text] * 400]), "stall")
+    reader, writer = await asyncio.open_connection(*gate.url.removeprefix("http://").split(":"), limit=1)
+    head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {gate.key}\r\ncontent-length: {len(REQUEST)}\r\n\r\n"
+    writer.write(head.encode() + REQUEST)
+    await reader.readexactly(1)
+    writer.transport.pause_reading()
+
+    state, nano, flags = await outcome(gate)
+
+    assert ("settled", "estimated client_gone") == (state, flags)
+    assert INPUT_NANO + 50 * OUTPUT_NANO < nano <= INPUT_NANO + 4_096 * OUTPUT_NANO
+    writer.transport.abort()

@@ -8,6 +8,7 @@ connection is closed, so slow clients cannot hold what others need.
 import asyncio
 import json
 import resource
+import socket
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ MOST_HEADERS = 256
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 10.0
+UNREAD_MILLISECONDS = 90_000
 LEAST_BODY_BYTES = 10 * 1024  # within BODY_SECONDS
 MOST_CONNECTIONS = 10_000
 FILES_PER_CONNECTION = 2  # its own, and one to the provider
@@ -52,6 +54,9 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a peer that takes nothing for so long is gone
+            connected = transport.get_extra_info("socket")
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

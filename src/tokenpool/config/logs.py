@@ -4,6 +4,8 @@ import logging
 import sys
 from typing import Any
 
+from tokenpool.kernel.errors import TokenpoolError
+
 
 def configure(_: dict[str, Any] | None = None) -> None:
     """Send warnings and our own notices to standard error as plain lines."""
@@ -14,3 +16,9 @@ def configure(_: dict[str, Any] | None = None) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("tokenpool").setLevel(logging.INFO)
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(_unexpected)
+
+
+def _unexpected(record: logging.LogRecord) -> bool:
+    """Leave out our own errors that the server repeats with a traceback: a stream that the provider broke off."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TokenpoolError))

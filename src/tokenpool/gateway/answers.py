@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import ids
-from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable
+from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable, traced
 
 logger = logging.getLogger("tokenpool.gateway")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -63,8 +63,8 @@ def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
             return from_error(error, request.state.request_id, written)
         except ClientDisconnect:
             return Response(status_code=LEFT)  # nobody reads it
-        except Exception:
-            logger.exception("%s failed", request.state.request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process lives
+            logger.error("%s failed: %s", request.state.request_id, traced(error))  # noqa: TRY400 - without its words
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
             return written(500, "api_error", sentence, request_id=request.state.request_id)
 

@@ -1,7 +1,7 @@
 """Relaying the provider's answer: bytes unchanged and unbuffered, a copy to the meter, the end after the settlement."""
 
 import asyncio
-import re
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -13,13 +13,15 @@ from starlette.types import Receive, Scope, Send
 from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import UpstreamAway, inbound, left_over, whole
-from tokenpool.kernel.errors import InvalidInput
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, left_over, whole
+from tokenpool.kernel.errors import InvalidInput, traced
 from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported
 
+logger = logging.getLogger("tokenpool.gateway")
+
 OK = 200
-ACCOUNT = re.compile(rb"\b((?:org|proj)[-_])[A-Za-z0-9]{16,}")  # of the operator, in the words of an error
+READ_SECONDS = 30.0  # twice this is the patience with a client that does not read
 REFUSED = "the model refused before any output"
 
 
@@ -40,6 +42,7 @@ class Relay(Response):
         """*drains*: when the client leaves, read on and settle exactly, instead of closing the provider."""
         self._answer, self._attempt, self._journal = answer, attempt, journal
         self._settling = self._left = False
+        self._sends = self._sent = 0  # chunks whose sending has begun, and ended
         self._meter, self._outward, self._drains = meter, outward, drains
         self.status_code = answer.status
         self.background: BackgroundTask | None = None
@@ -50,24 +53,42 @@ class Relay(Response):
         pump = asyncio.create_task(self._pump(send))
         leaving = asyncio.create_task(_disconnected(receive))
         try:
-            await asyncio.wait({pump, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await self._until_over(pump, leaving)
         finally:
-            leaving.cancel()
             self._left = not pump.done()
-            if self._left and (self._drains or self._meter.is_complete):
+            if self._left and leaving.done() and (self._drains or self._meter.is_complete):
                 self._attempt.parts.background(self._read_on(pump))
             else:
                 if self._left:
                     pump.cancel()
                     self._attempt.parts.background(self._settle("client_gone"))
                 self._answer.close()  # nobody pays for text that nobody reads
+            leaving.cancel()
         if not self._left:
+            await self._outcome(pump)
+
+    async def _until_over(self, pump: asyncio.Task[None], leaving: asyncio.Task[None]) -> None:
+        """Wait until the stream is over or the client has left; one that has not read for a minute has left."""
+        stuck = None
+        while not (pump.done() or leaving.done()) and (stuck is None or stuck != self._sends):
+            await asyncio.wait({pump, leaving}, return_when=asyncio.FIRST_COMPLETED, timeout=READ_SECONDS)
+            stuck = self._sends if self._sends > self._sent else None
+
+    async def _outcome(self, pump: asyncio.Task[None]) -> None:
+        """End as *pump* has ended; of an error of our own nothing is told, and its hold ends with an estimate."""
+        try:
             await pump
+        except UpstreamAway:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the hold ends
+            logger.error("hold %s: its stream failed: %s", self._attempt.hold_id, traced(error))  # noqa: TRY400
+            self._attempt.parts.background(self._settle("gateway_error"))
+            raise UpstreamAway("The stream failed.") from None
 
     async def _read_on(self, pump: asyncio.Task[None]) -> None:
         """Let the provider finish without the client: what it bills then is what is billed."""
         with suppress(UpstreamAway):
-            await pump
+            await self._outcome(pump)
         self._answer.close()
 
     async def _pump(self, send: Send) -> None:
@@ -95,13 +116,21 @@ class Relay(Response):
         self._journal.follow(self._meter)
         if self._meter.finished:
             await asyncio.shield(self._attempt.parts.background(self._settle("no_usage")))
+        self._sends += 1
         await self._pass_on(send, self._outward.feed(chunk) if self._outward else chunk)
+        self._sent += 1
 
     async def _settle(self, why: str) -> None:
         """Bill what the table says for how this stream ended."""
         if self._settling:  # the client left while the end was being written: once is enough
             return
         self._settling = True
+        try:
+            await self._end(why)
+        finally:
+            self._attempt.parts.running.pop(self._attempt.hold_id, None)  # if it has not ended, evidence ends it
+
+    async def _end(self, why: str) -> None:
         meter, attempt = self._meter, self._attempt
         reported = meter.reported()
         why = "upstream_error" if meter.error is not None and why == "no_usage" else why
@@ -142,12 +171,14 @@ async def relay_whole(
     return Response(body, answer.status, dict(headers))
 
 
-async def relay_error(answer: aiohttp.ClientResponse, attempt: Attempt | None, named: Mapping[str, str]) -> Response:
-    """Return the provider's error as it is (clients match its words); a hold ends without cost."""
+async def relay_error(
+    answer: aiohttp.ClientResponse, attempt: Attempt | None, upstream: Upstream, named: Mapping[str, str]
+) -> Response:
+    """Return the provider's error in its words (clients match them), its account hidden; a hold ends without cost."""
     if attempt is not None:
         await attempt.void(f"upstream answered {answer.status}")
     body = await read(answer)
-    return Response(ACCOUNT.sub(rb"\1...", body), answer.status, {**inbound(answer.headers.items()), **named})
+    return Response(upstream.hiding(body), answer.status, {**inbound(answer.headers.items()), **named})
 
 
 async def read(answer: aiohttp.ClientResponse) -> bytes:

@@ -90,7 +90,7 @@ async def _passed(
     )
     named = form.named(request.state.request_id)
     if answer.status != forward.OK:
-        return await forward.relay_error(answer, None, named)
+        return await forward.relay_error(answer, None, upstream, named)
     return Response(await forward.read(answer), answer.status, {**inbound(answer.headers.items()), **named})
 
 

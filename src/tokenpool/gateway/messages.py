@@ -92,6 +92,16 @@ async def _dispatch(
     request: Request, form: Format[Any], call: Call, upstream: Upstream, *, attempt: Attempt, answer: Held, bound: Bound
 ) -> Response:
     """Send the held call and prepare its answer; from here on the hold ends whatever happens."""
+    try:
+        return await _answer(request, form, call, upstream, attempt=attempt, answer=answer, bound=bound)
+    except BaseException:
+        attempt.parts.running.pop(attempt.hold_id, None)  # if it has not ended, its evidence will end it
+        raise
+
+
+async def _answer(
+    request: Request, form: Format[Any], call: Call, upstream: Upstream, *, attempt: Attempt, answer: Held, bound: Bound
+) -> Response:
     body, named = call.body(answer.max_output if answer.clamped else None), form.named(request.state.request_id)
     try:
         reply = await upstream.send(
@@ -101,7 +111,7 @@ async def _dispatch(
         await (attempt.settle_estimate("no_answer") if error.worked else attempt.void("provider away"))
         return from_error(error, request.state.request_id, form.envelope)
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, attempt, named)
+        return await forward.relay_error(reply, attempt, upstream, named)
     headers = {**inbound(reply.headers.items()), **refusals.under_limit(answer.fullest), **named}
     if answer.clamped:
         headers["x-tokenpool-max-tokens"] = str(call.told(answer.max_output))

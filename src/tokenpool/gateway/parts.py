@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstreams import Upstreams
+from tokenpool.kernel.errors import traced
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.organizations.directory import Directory
 from tokenpool.pricing.book import PriceBook
@@ -47,5 +48,5 @@ class Parts:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task that outlives its request failed", exc_info=task.exception())
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task that outlives its request failed: %s", traced(error))

@@ -5,6 +5,7 @@ environment (proxies, netrc) is consulted.
 """
 
 import io
+import re
 import socket
 import time
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ _HIDDEN_INBOUND = (
     "openai-organization", "openai-project",
 )  # fmt: skip
 _QUOTAS = ("anthropic-ratelimit-", "x-ratelimit-")
+_ACCOUNT = re.compile(rb"\b((?:org|proj|wrkspc)[-_])[A-Za-z0-9]{16,}|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 class UpstreamAway(TokenpoolError):
@@ -101,6 +103,11 @@ class Upstream:
             answer.close()
             raise UpstreamAway(f"The provider answered with a redirect ({answer.status}), and none is followed.")
         return answer
+
+    def hiding(self, body: bytes) -> bytes:
+        """Return the body of an error without what it tells of the operator's account: its key, its ids."""
+        hidden = body.replace(self._api_key.encode(), b"...") if self._api_key else body
+        return _ACCOUNT.sub(rb"\1...", hidden)
 
     async def close(self) -> None:
         """Close every connection."""

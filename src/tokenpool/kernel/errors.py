@@ -12,6 +12,18 @@ TokenpoolError
     └── Undecided          the commit was not confirmed: wholly there or wholly absent
 """
 
+import traceback
+from pathlib import Path
+
+_FRAMES = 5
+
+
+def traced(error: BaseException) -> str:
+    """Return what a log may hold of an unexpected error: its type and where it arose. Its words may hold a prompt."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    return f"{type(error).__name__} at {places}"
+
 
 class TokenpoolError(Exception):
     """An error that has a status and a sentence for the person who caused it."""
