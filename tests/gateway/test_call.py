@@ -73,13 +73,6 @@ def test_documents_are_bounded_by_the_context_window() -> None:
         call.shape(replace(PRICE, context_window=None))
 
 
-def test_searches_are_bounded_with_their_rereads() -> None:
-    """Three uses: three searches, and the context once more for each."""
-    call = read_call(body(tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]))
-
-    assert (3, 4_000_000) == (call.shape(PRICE).web_searches, call.shape(PRICE).input_tokens)
-
-
 def test_clamping_changes_max_tokens_alone() -> None:
     """Spaces, order and escapes stay as they were; a look-alike elsewhere is not touched."""
     raw = b'{ "max_tokens" : 128000,"model":"claude-opus-5-5","messages":[{"role":"user","content":"\\u00e9"}]}'

@@ -1,15 +1,19 @@
 """Claude Code itself, headless, through the gateway: opt-in (`pytest -m claude_code`); npm installs 380 MB for it."""
 
 import asyncio
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from builders import DOLLAR
 from tokenpool.limits.models import Hold
+from tokenpool.metering.models import UsageEvent
 
-from .conftest import Gate, events
+from .conftest import Gate, events, sse
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".cache" / "claude-code"
@@ -66,3 +70,51 @@ async def test_claude_code_stops_at_a_limit_after_one_attempt(claude: Path, gate
     assert 1 == code
     assert "Spending is blocked: your organization's monthly spend limit is $0. Ask Ada Rossi" in said
     assert [] == gate.provider.seen
+
+
+@pytest.mark.parametrize(("limit", "served"), [(1, 5), (5, 31)])
+async def test_clamping_keeps_the_last_dollars_usable(
+    claude: Path, gate: Gate, tmp_path: Path, limit: int, served: int
+) -> None:
+    """It asks for $3.11 a time and uses $0.15: one is served at $0.38 left, the next refused at $0.23."""
+    scope = f"member:{gate.org.elena.member_id}"
+    gate.org.limit(scope, limit, "each")
+    usage = {"input_tokens": 500, "cache_read_input_tokens": 9_500, "output_tokens": 7_500}
+    cost = 500 * 4_000 + 9_500 * 200 + 7_500 * 20_000
+    gate.provider.streams(events("Hello there", usage))
+    for _ in range(served - 5):  # the first dollars need no process each
+        assert 200 == (await gate.post({"max_tokens": 7_500, "stream": True})).status
+
+    said = [await say_hi(claude, gate, tmp_path) for _ in range(6)]
+
+    asked = [json.loads(body)["max_tokens"] for _, _, body in gate.provider.seen[-5:]]
+    assert [(0, "Hello there")] * 5 == [(code, words.strip()) for code, words in said[:5]]
+    assert 1 == said[5][0]
+    assert f"your own monthly spend limit of ${limit}.00: $" in said[5][1]
+    assert served == UsageEvent.objects.count() == len(gate.provider.seen)
+    assert (served * cost, 0) == gate.account(scope)
+    assert limit * DOLLAR - served * cost < 0.32 * DOLLAR
+    assert 1_024 <= asked[4] < asked[3] < 128_000
+
+
+async def test_a_broken_stream_is_asked_again_and_both_are_billed(claude: Path, gate: Gate, tmp_path: Path) -> None:
+    """It repeats silently without streaming: two attempts, two bills, the first one by its evidence."""
+    whole = [*events("Hello there")[:3], sse("error", error={"type": "overloaded_error", "message": "Overloaded"})]
+    gate.provider.streams(whole)
+    broken = gate.provider.script
+    gate.provider.answers()
+    good = gate.provider.script
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        assert broken is not None
+        assert good is not None
+        return await (broken if json.loads(gate.provider.seen[-1][2]).get("stream") else good)(request)
+
+    gate.provider.script = script
+
+    code, said = await say_hi(claude, gate, tmp_path)
+
+    assert (0, "Hello there") == (code, said.strip())
+    assert [True, False] == [bool(json.loads(body).get("stream")) for _, _, body in gate.provider.seen]
+    assert ["estimated upstream_error", ""] == list(UsageEvent.objects.order_by("id").values_list("flags", flat=True))
+    assert gate.account()[1] == 0

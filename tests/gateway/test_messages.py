@@ -243,7 +243,7 @@ async def test_a_removed_members_key_is_nothing(gate: Gate) -> None:
         ({"inference_geo": ["us"]}, "inference_geo: “['us']” has no price"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "needs max_uses"),
         ({"tools": [{"type": "code_execution_20250825", "name": "x"}]}, "cannot be bounded beforehand"),
-        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "bills more than the bound"),
+        ({"context_management": {"edits": [{"type": "rewrite_20270101"}]}}, "may bill more than is held"),
         ({"model": "claude-haiku-4-5", "speed": "fast"}, "fast mode has no price"),
     ],
 )

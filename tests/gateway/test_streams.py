@@ -280,3 +280,41 @@ async def test_a_client_that_does_not_read_is_gone_after_a_while(
     assert ("settled", "estimated client_gone") == (state, flags)
     assert INPUT_NANO + 50 * OUTPUT_NANO < nano <= INPUT_NANO + 4_096 * OUTPUT_NANO
     writer.transport.abort()
+
+
+SUMMARIZED = {"context_management": {"edits": [{"type": "compact_20260112", "trigger": {"value": 50_000}}]}}
+
+
+@pytest.mark.parametrize("heard", [3, 6])
+async def test_a_summary_the_provider_writes_is_held_for_and_billed(gate: Gate, provider: Scripted, heard: int) -> None:
+    """Told in full: exact. Broken off: the prompt it summarized at its bound. Nothing is given back before the end."""
+    start = {"input_tokens": 2_000, "output_tokens": 1}
+    summary = {"type": "compaction_delta", "content": "so far"}
+    told = [
+        {"type": "compaction", "input_tokens": 60_000, "output_tokens": 300},
+        {"type": "message", "input_tokens": 2_000, "output_tokens": 40},
+    ]
+    usage = {"input_tokens": 2_000, "output_tokens": 40, "iterations": told}
+    script: list[Event] = [
+        {"type": "message_start", "message": {**MESSAGE, "content": [], "usage": start}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "compaction", "content": None}},
+        {"type": "content_block_delta", "index": 0, "delta": summary},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    provider.will(written(list(script[:heard])), "end" if heard == 6 else "close", pause=0.01)
+    body = {**SUMMARIZED, "max_tokens": 1_000, "messages": [{"role": "user", "content": "x" * 60_000}], "stream": True}
+
+    with suppress(aiohttp.ClientError):
+        await gate.post(body)
+
+    state, nano, flags = await outcome(gate)
+    hold = Hold.objects.get()
+    prompt = len(json.dumps({**BODY, **body})) + OVERHEAD_TOKENS
+    if heard == 6:
+        assert ("settled", 62_000 * 4_000 + 340 * OUTPUT_NANO, "") == (state, nano, flags)
+    else:
+        assert ("settled", "estimated upstream_lost") == (state, flags)
+        assert (2_000 + prompt) * 4_000 + (2 + 50) * OUTPUT_NANO == nano
+    assert hold.reserved_nano == hold.amount_nano == (2 * prompt + 1_000) * 4_000 + 2 * 1_000 * OUTPUT_NANO

@@ -1,10 +1,13 @@
 """Reading a request's body: strict JSON, and what stands anywhere in it that can cost."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from tokenpool.gateway.parameters import MEDIA_BLOCKS, TEXT_BLOCKS
 from tokenpool.kernel.errors import InvalidInput
+
+KNOWN_BLOCKS = MEDIA_BLOCKS | TEXT_BLOCKS
 
 
 @dataclass(slots=True)
@@ -16,6 +19,7 @@ class Seen:
     image_bytes: int = 0
     images: int = 0  # wherever an object calls itself one
     unbounded_media: bool = False
+    inline_tools: list[object] = field(default_factory=list)  # defined in the middle of the conversation
 
 
 def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
@@ -47,24 +51,30 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
         raise InvalidInput(f"The body is not valid JSON: {error}.") from error
     if not isinstance(body, dict):
         raise InvalidInput("The body must be a JSON object.")
-    if seen.images:
-        seen.image_bytes = _image_bytes(body.get("messages"))
+    _walk(body.get("messages"), seen)
     return body, seen
 
 
-def _image_bytes(blocks: object) -> int:
-    """Return the length of image data where the API reads images; look-alikes elsewhere are text and count."""
-    total = 0
+def _walk(blocks: object, seen: Seen) -> None:
+    """Note what stands where the API reads content: image data, tools defined inline, kinds of block nobody knows.
+
+    Look-alikes elsewhere are text, and count as such.
+    """
     for block in blocks if isinstance(blocks, list) else ():
         if not isinstance(block, dict):
             continue
-        source = block.get("source")
-        if block.get("type") == "image" and isinstance(source, dict) and source.get("type") == "base64":
+        kind, source = block.get("type"), block.get("source")
+        if kind == "image" and isinstance(source, dict) and source.get("type") == "base64":
             data = source.get("data")
-            total += len(data) if isinstance(data, str) and data.isascii() else 0
-        elif "role" in block or block.get("type") == "tool_result":
-            total += _image_bytes(block.get("content"))
-    return total
+            seen.image_bytes += len(data) if isinstance(data, str) and data.isascii() else 0
+        elif kind == "tool_addition":
+            tool = block.get("tool")
+            if isinstance(tool, dict) and tool.get("type") == "tool_definition":
+                seen.inline_tools.append(tool.get("definition"))
+        elif "role" in block or kind == "tool_result":
+            _walk(block.get("content"), seen)
+        elif not isinstance(kind, str) or kind not in KNOWN_BLOCKS:
+            seen.unbounded_media = True
 
 
 def _look(found: dict[str, Any], seen: Seen) -> None:

@@ -1,8 +1,9 @@
 """The body of a call, read strictly, and the upper bounds of what it can use.
 
-The input bound is the length of the body: a JSON text is never shorter than the UTF-8 bytes of the
-strings in it, a token covers at least one byte, and the JSON around each block is longer than the
-provider's template around it. Media count with their documented maxima instead of their bytes.
+The bound of a prompt is the length of the body: a JSON text is never shorter than the UTF-8 bytes of
+the strings in it, a token covers at least one byte, and the JSON around each block is longer than the
+provider's template around it. Media count with their documented maxima instead of their bytes. What
+the provider may sample more than once counts as often, each time with the whole context window.
 """
 
 import json
@@ -11,20 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokenpool.gateway.body import Seen, parse_body
-from tokenpool.gateway.parameters import (
-    CLEARING_EDITS,
-    CLIENT_TOOLS,
-    PARAMETERS,
-    PRICED_VALUES,
-    READING_TOOLS,
-    Class,
-)
+from tokenpool.gateway.parameters import PARAMETERS, PRICED_VALUES, Class
+from tokenpool.gateway.samplings import Samplings, samplings_of
 from tokenpool.kernel.errors import InvalidInput, Unbounded
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Shape
 
 MOST_OUTPUT = 10_000_000
-MOST_USES = 100
+MOST_PROMPT = 100_000_000  # of a model whose context window is unknown
 OVERHEAD_TOKENS = 4_000  # the instructions a provider adds of itself around tools, schemas and system
 IMAGE_TOKENS = 5_000  # the documented maximum of one image of the largest size, rounded up
 FLOOR_OUTPUT = 1_024
@@ -43,8 +38,7 @@ class Call:
     us_possible: bool
     fast: bool
     floor_output: int
-    web_searches: int
-    rereads: int  # how often the context may be read again by tools that run at the provider
+    samplings: Samplings
     seen: Seen = field(repr=False)
 
     def shape(self, price: ModelPrice) -> Shape:
@@ -53,32 +47,44 @@ class Call:
         Raises:
             Unbounded: media or tools whose size is unknown, of a model whose context window is unknown.
         """
-        window = price.context_window
-        tokens = self.text_bytes + self.seen.images * IMAGE_TOKENS + OVERHEAD_TOKENS
-        if self.seen.unbounded_media or self.rereads:
-            if window is None:
-                raise Unbounded(
-                    "messages: this model's context window is unknown, so documents cannot be bounded.",
-                    field="messages",
-                )
-            tokens = window * (1 + self.rereads)
-        elif window is not None:
-            tokens = min(tokens, window)
+        prompt, rounds = self.prompt_tokens(price), self.samplings.rounds
+        summaries = self.samplings.summaries(prompt)
+        tokens = prompt * (rounds + summaries)
+        if rounds == 1 and summaries:  # the answer reads the summary instead of what it summarizes
+            tokens = prompt + min(price.context_window or MOST_PROMPT, prompt + self.max_tokens)
         return Shape(
             input_tokens=tokens,
             max_output=self.max_tokens,
+            samplings=rounds + summaries,
             cache_5m=self.seen.cache_5m,
             cache_1h=self.seen.cache_1h,
             us_only=self.us_only,
             us_possible=self.us_possible,
             fast=self.fast,
-            web_searches=self.web_searches,
+            web_searches=self.samplings.searches,
         )
 
     @property
     def text_bytes(self) -> int:
         """The bytes of the body without its images."""
         return len(self.raw) - self.seen.image_bytes
+
+    def prompt_tokens(self, price: ModelPrice) -> int:
+        """Return the longest prompt that one sampling of this call can have.
+
+        Raises:
+            Unbounded: media or tools whose size is unknown, of a model whose context window is unknown.
+        """
+        window = price.context_window
+        if self.seen.unbounded_media or self.samplings.rounds > 1:
+            if window is None:
+                raise Unbounded(
+                    "messages: this model's context window is unknown, so documents and tools cannot be bounded.",
+                    field="messages",
+                )
+            return window
+        tokens = self.text_bytes + self.seen.images * IMAGE_TOKENS + OVERHEAD_TOKENS
+        return min(tokens, window or MOST_PROMPT)
 
     def body(self, max_output: int | None) -> bytes:
         """Return the bytes as they came, or with `max_tokens` lowered and every other byte as it was."""
@@ -110,8 +116,7 @@ def read_call(raw: bytes) -> Call:
             raise Unbounded(
                 f"{name}: its cost cannot be bounded beforehand, so it is not served here; leave it out.", field=name
             )
-    _check_edits(body.get("context_management"))
-    searches, rereads = _server_tools(body.get("tools"))
+    samplings = samplings_of(body, seen.inline_tools)
     for name, priced in PRICED_VALUES.items():
         if body.get(name) not in (None, *priced):
             value = str(body[name])[:40]
@@ -126,8 +131,7 @@ def read_call(raw: bytes) -> Call:
         us_possible=body.get("inference_geo") != "global",
         fast=body.get("speed") == "fast",
         floor_output=_floor(body.get("thinking")),
-        web_searches=searches,
-        rereads=rereads,
+        samplings=samplings,
         seen=seen,
     )
 
@@ -150,45 +154,3 @@ def _floor(thinking: object) -> int:
     """Return the smallest output worth having: above the thinking budget, and at least 1,024."""
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     return max(FLOOR_OUTPUT, budget + 1) if type(budget) is int else FLOOR_OUTPUT
-
-
-def _check_edits(context_management: object) -> None:
-    if context_management is None:
-        return
-    edits = context_management.get("edits", []) if isinstance(context_management, dict) else None
-    if not isinstance(edits, list):
-        raise InvalidInput("context_management: must be an object with a list of edits.", field="context_management")
-    for edit in edits:
-        kind = edit.get("type") if isinstance(edit, dict) else None
-        if not isinstance(kind, str) or not kind.startswith(CLEARING_EDITS):
-            sentence = (
-                f"context_management: the edit “{str(kind)[:40]}” bills more than the bound can cover; leave it out."
-            )
-            raise Unbounded(sentence, field="context_management")
-
-
-def _server_tools(tools: object) -> tuple[int, int]:
-    """Return (searches, rereads of the context) that the tools can cause at most."""
-    if tools is None:
-        return 0, 0
-    if not isinstance(tools, list):
-        raise InvalidInput("tools: must be a list.", field="tools")
-    searches = rereads = 0
-    for tool in tools:
-        if not isinstance(tool, dict):
-            raise InvalidInput("tools: every tool must be an object.", field="tools")
-        kind = tool.get("type") or "custom"
-        if isinstance(kind, str) and kind.startswith(CLIENT_TOOLS):
-            continue
-        if not isinstance(kind, str) or not kind.startswith(READING_TOOLS):
-            raise Unbounded(
-                f"tools: the cost of “{str(kind)[:40]}” cannot be bounded beforehand; leave it out.", field="tools"
-            )
-        uses = tool.get("max_uses")
-        if type(uses) is not int or not 1 <= uses <= MOST_USES:
-            raise Unbounded(
-                f"tools: {kind} needs max_uses from 1 to {MOST_USES}, so that its cost is bounded.", field="tools"
-            )
-        rereads += uses
-        searches += uses if kind.startswith("web_search_") else 0
-    return searches, rereads

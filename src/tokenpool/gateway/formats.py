@@ -39,6 +39,9 @@ class Call(Protocol):
             Unbounded: it cannot be bounded.
         """
 
+    def prompt_tokens(self, price: ModelPrice) -> int:
+        """Return the longest prompt that one sampling of this call can have."""
+
     def body(self, max_output: int | None) -> bytes:
         """Return the bytes for the provider, with the output lowered to *max_output* tokens unless that is None."""
 

@@ -63,8 +63,11 @@ class Journal:
         self._parts.background(self._parts.commits.submit(self._organization_id, trim))
 
     def _trimmed(self, start: TokenCounts | None) -> int | None:
-        """Return what the hold must still cover once the real input is known: that input and the whole output."""
-        if start is None:
+        """Return what the hold must still cover once the real input is known: that input and the whole output.
+
+        A prompt that may be read more than once is not known before the end: nothing is given back.
+        """
+        if start is None or self._shape["input_bound"] > self._shape["prompt_bound"]:
             return None
         real = TokenCounts(start.input, start.cache_read, start.cache_write_5m, start.cache_write_1h)
         cost = rate(real, self._price, us_only=self._shape["us_only"], fast=self._shape["fast"])

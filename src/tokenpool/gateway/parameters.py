@@ -1,7 +1,8 @@
-"""The billable parameters of `POST /v1/messages`, each classified; what is not here and unknown passes.
+"""The billable parts of `POST /v1/messages`, each classified: parameters, tools, context edits, content blocks.
 
-A test compares this table with every parameter of the official SDK, so a new one that nobody has
-classified fails the build instead of costing money that no hold covers.
+A test compares these tables with everything the official SDK knows, so a new one that nobody has
+classified fails the build instead of costing money that no hold covers. An unknown parameter passes,
+an unknown tool or edit is refused, an unknown content block counts with the whole context window.
 """
 
 from enum import Enum
@@ -26,6 +27,7 @@ PARAMETERS: dict[str, Class] = {
     "speed": Class.BOUNDED,
     "service_tier": Class.BOUNDED,
     "context_management": Class.BOUNDED,
+    "compaction": Class.BOUNDED,  # one sampling like any other: max_tokens caps the summary, thinking included
     "thinking": Class.PLAIN,  # thinking counts inside max_tokens
     "output_config": Class.PLAIN,
     "output_format": Class.PLAIN,
@@ -39,10 +41,9 @@ PARAMETERS: dict[str, Class] = {
     "diagnostics": Class.PLAIN,
     "user_profile_id": Class.PLAIN,
     "betas": Class.PLAIN,  # the SDK's name for the anthropic-beta header
+    "fallback_credit_token": Class.PLAIN,  # it only lowers the bill of a retry
     "billing_policy": Class.REFUSED,
-    "compaction": Class.REFUSED,  # compaction tokens come on top of the totals
     "container": Class.REFUSED,  # container hours
-    "fallback_credit_token": Class.REFUSED,
     "fallbacks": Class.REFUSED,  # other models at other prices
     "mcp_servers": Class.REFUSED,
     "thread": Class.REFUSED,  # input that is not in the body
@@ -56,8 +57,28 @@ PRICED_VALUES = {
     "inference_geo": ("global", "us"),
 }
 # Tools that run at the client: their definitions are input bytes, their calls are output tokens.
-CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_")
-# Tools that run at the provider and only read: every use may fill the context once more.
-READING_TOOLS = ("web_search_", "web_fetch_")
-# Edits that take input away. Compaction edits bill a further iteration and are refused.
-CLEARING_EDITS = ("clear_tool_uses_", "clear_thinking_")
+CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_", "browser_toolset_")
+# Tools that run at the provider and only read: each use brings text into the context and samples again.
+SEARCHING_TOOLS = ("web_search_",)
+READING_TOOLS = (*SEARCHING_TOOLS, "web_fetch_")
+# Their first versions sample again for each use; later ones may also run code, which samples again by itself.
+SIMPLE_TOOLS = ("web_search_20250305", "web_fetch_20250910")
+# Tools whose cost cannot be bounded: container hours, remote servers, another model, searches without a price.
+REFUSED_TOOLS = ("code_execution_", "mcp_toolset", "advisor_", "tool_search_tool_")
+MOST_SAMPLINGS = 10  # the provider ends a request's loop there with `pause_turn`
+
+CLEARING_EDITS = ("clear_tool_uses_", "clear_thinking_")  # they take input away
+COMPACTING_EDITS = ("compact_",)  # they sample a summary before each sampling whose prompt reaches the trigger
+DEFAULT_TRIGGER_TOKENS = 150_000
+
+# Content blocks whose tokens are their own bytes; media are counted apart.
+TEXT_BLOCKS = frozenset(
+    {
+        "text", "thinking", "redacted_thinking", "tool_use", "tool_result", "search_result", "compaction", "fallback",
+        "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "advisor_tool_result",
+        "code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result",
+        "tool_search_tool_result", "tool_reference", "mcp_tool_use", "mcp_tool_result", "mcp_tool_listing",
+        "tool_addition", "tool_removal",
+    }
+)  # fmt: skip
+MEDIA_BLOCKS = frozenset({"image", "document", "container_upload"})

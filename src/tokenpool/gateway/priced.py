@@ -22,6 +22,7 @@ class Priced:
     at: datetime
     book: OwnBook
     price: ModelPrice
+    prompt_tokens: int  # at most, of one sampling
     shape: Shape
     bound: Bound
 
@@ -29,8 +30,8 @@ class Priced:
         """Return what an estimate starts from, should the answer break off."""
         return {
             "input_bound": self.shape.input_tokens,
-            "prompt_bound": self.shape.input_tokens,
-            "max_output": max_output,
+            "prompt_bound": self.prompt_tokens,
+            "max_output": max_output * self.shape.samplings,
             "us_only": self.shape.us_only,
             "fast": self.shape.fast,
             "tools_nano": tools_nano(self.shape, self.price),
@@ -52,4 +53,4 @@ def price_now(parts: Parts, facts: KeyFacts, call: Call, upstream: Upstream) -> 
     price = book.price(call.model, at.date())
     check_prices(upstream, price)
     shape = call.shape(price)
-    return Priced(at, book, price, shape, largest_cost(shape, price))
+    return Priced(at, book, price, call.prompt_tokens(price), shape, largest_cost(shape, price))

@@ -107,7 +107,7 @@ def _costs(call: Call, priced: Priced, usual: Habit | None) -> dict[str, object]
 
 def _prompt(call: Call, priced: Priced, bytes_per_token: int) -> int:
     tokens = -(-call.text_bytes // bytes_per_token) + call.seen.images * IMAGE_TOKENS
-    return min(tokens, priced.shape.input_tokens)
+    return min(tokens, priced.prompt_tokens)
 
 
 def _cost(counts: TokenCounts, call: Call, priced: Priced) -> int:

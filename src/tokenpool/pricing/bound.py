@@ -14,10 +14,15 @@ from tokenpool.pricing.cost import time_cost
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Upper bounds of what a request can use, and the modifiers it asks for."""
+    """Upper bounds of what a request can use, and the modifiers it asks for.
+
+    A request may be sampled more than once (tools and summaries at the provider): `input_tokens` is
+    what all samplings read together, `max_output` what each of them may write.
+    """
 
     input_tokens: int
     max_output: int
+    samplings: int = 1
     cache_5m: bool = False
     cache_1h: bool = False
     us_only: bool = False
@@ -31,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A fixed part (input side and tools) and a price per million output tokens, both rounded up."""
+    """A fixed part (input side and tools) and a price per million tokens of `max_output`, both rounded up."""
 
     fixed_nano: int
     output_price_nano_per_mtok: int
@@ -64,7 +69,7 @@ def largest_cost(shape: Shape, price: ModelPrice) -> Bound:
     dearest_input = max(_dearest_input(rates, shape) for rates in candidates)
     dearest_output = max(rates.output for rates in candidates)
     input_nano = -(-shape.input_tokens * dearest_input * top // (bottom * TOKENS_PER_PRICE))
-    output_price = -(-dearest_output * top // bottom)
+    output_price = -(-dearest_output * shape.samplings * top // bottom)
     return Bound(input_nano + tools_nano(shape, price), output_price, shape.max_output)
 
 

@@ -61,7 +61,7 @@ class OpenAiCall:
                 f"service_tier: “{self.tier}” has no price for {price.model}; leave it out.", field="service_tier"
             )
         return Shape(
-            input_tokens=self._input(price),
+            input_tokens=self.prompt_tokens(price),
             max_output=self._output(price) * self.choices if self.limit else 0,
             cache_5m=True,  # newer models write to the cache of themselves, and that may have a price
             cache_1h=self.long_cache,
@@ -69,9 +69,26 @@ class OpenAiCall:
             fast_possible=self.tier in (None, "auto"),  # by the account's default
         )
 
+    def prompt_tokens(self, price: ModelPrice) -> int:
+        """Return the longest input this call can have.
+
+        Raises:
+            Unbounded: files of a model whose context window is unknown.
+        """
+        tokens = len(self.raw) - self.content.image_bytes + self.content.image_tokens(price.model) + OVERHEAD_TOKENS
+        window = price.context_window
+        if not self.limit:
+            return tokens  # many texts to embed, each up to the window
+        if self.content.is_opaque and window is None:
+            raise Unbounded(
+                "input: this model's context window is unknown, so files and sealed items cannot be bounded.",
+                field="input",
+            )
+        return window if self.content.is_opaque and window is not None else min(tokens, window or tokens)
+
     def estimated_input(self, price: ModelPrice) -> int:
         """Return the tokens of the input by its bytes, for an answer that broke before it told them."""
-        bound = self._input(price)
+        bound = self.prompt_tokens(price)
         if self.content.is_opaque:
             return bound
         text = len(self.raw) - self.content.image_bytes
@@ -87,18 +104,6 @@ class OpenAiCall:
     def told(self, max_output: int) -> int:
         """Return what a client would write into its field: the share of one choice."""
         return max_output // self.choices
-
-    def _input(self, price: ModelPrice) -> int:
-        tokens = len(self.raw) - self.content.image_bytes + self.content.image_tokens(price.model) + OVERHEAD_TOKENS
-        window = price.context_window
-        if not self.limit:
-            return tokens  # many texts to embed, each up to the window
-        if self.content.is_opaque and window is None:
-            raise Unbounded(
-                "input: this model's context window is unknown, so files and sealed items cannot be bounded.",
-                field="input",
-            )
-        return window if self.content.is_opaque and window is not None else min(tokens, window or tokens)
 
     def _output(self, price: ModelPrice) -> int:
         most = price.longest_output or price.context_window
