@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tokenpool.gateway.admission import Running
 from tokenpool.gateway.resolver import Resolver
 from tokenpool.kernel import clock
 from tokenpool.limits.models import Hold
@@ -190,7 +191,7 @@ async def test_a_killed_process_leaves_a_doubt_that_its_evidence_resolves(biling
     )
     await answer.content.readuntil(b"Hello there")
     await asyncio.sleep(0.05)
-    bilingual.parts.running.clear()
+    bilingual.parts.running = Running()
 
     with clock.standing_at(clock.now() + timedelta(seconds=31)):
         assert 1 == await Resolver(bilingual.parts, watch_seconds=0).run_once()

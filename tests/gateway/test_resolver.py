@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tokenpool.gateway import journal
+from tokenpool.gateway.admission import Running
 from tokenpool.gateway.resolver import Resolver
 from tokenpool.kernel import clock
 from tokenpool.limits import holds
@@ -31,7 +32,7 @@ async def lost(gate: Gate) -> AsyncIterator[Gate]:
     await answer.content.readuntil(b"Hello there")
     while 'start":{' not in Hold.objects.get().evidence:  # noqa: ASYNC110 - what is awaited is a row
         await asyncio.sleep(0.01)
-    gate.parts.running.clear()
+    gate.parts.running = Running()
     yield gate
     answer.close()
     await gate.at_rest()
@@ -67,7 +68,7 @@ async def test_a_hold_whose_process_answers_again_goes_on(lost: Gate, monkeypatc
     settlement = Resolver._settlement
 
     def renewed(self: Resolver, row: holds.Overdue, evidence: dict[str, object]) -> object:
-        lost.parts.running[row.id] = row.organization_id
+        lost.parts.running.begin(row.id, row.organization_id, "user_1")
         return settlement(self, row, evidence)
 
     monkeypatch.setattr(Resolver, "_settlement", renewed)
@@ -118,7 +119,7 @@ async def test_without_evidence_the_doubt_lasts_a_day_and_is_never_free(gate: Ga
     waiting = asyncio.create_task(gate.post())
     while not Hold.objects.exists():  # noqa: ASYNC110 - what is awaited is a row
         await asyncio.sleep(0.01)
-    gate.parts.running.clear()
+    gate.parts.running = Running()
     now = clock.now()
 
     early = await resolved(gate, now + timedelta(hours=23))

@@ -156,7 +156,7 @@ async def test_every_fault_at_every_event_is_billed_by_the_table(gate: Gate, pro
         assert found[1] > 0 or found[0] == "void", name
         assert (billed, 0) == gate.account(), name
     assert len(FAULTS[part::4]) == provider.requests
-    assert not gate.parts.running
+    assert 0 == len(gate.parts.running)
 
 
 async def test_the_client_that_leaves_at_any_event_pays_what_it_received(gate: Gate, provider: Scripted) -> None:

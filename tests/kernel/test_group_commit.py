@@ -118,3 +118,19 @@ async def test_nobody_waits_for_the_database_twice() -> None:
     assert {"The database is away. Nothing was written."} == {str(answer) for answer in answers[4:]}
     store.fail = None
     assert 2 == await commits.submit("org_a", 1)
+
+
+async def test_under_overload_what_begins_is_shed_and_what_ends_is_not() -> None:
+    """Three wait, so the fourth is not admitted; a settlement is, and everybody who waited gets an answer."""
+    seen: list[tuple[str, list[int]]] = []
+    commits = GroupCommit(Notebook(), doubling(seen), most_waiting=3)
+    waiting = [asyncio.ensure_future(commits.admit("org_a", n)) for n in range(3)]
+    elsewhere = asyncio.ensure_future(commits.admit("org_b", 7))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Unavailable, match="Too many requests of this organization wait"):
+        await commits.admit("org_a", 3)
+    settled = await commits.submit("org_a", 50)
+
+    assert ([0, 2, 4], 14, 100) == (await asyncio.gather(*waiting), await elsewhere, settled)
+    assert 8 == await commits.admit("org_a", 4)

@@ -34,6 +34,7 @@ class Environment:
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
     upstream_api_key: str = ""
     upstream_format: str = "anthropic"  # or openai
+    member_requests: str = "100"  # at once in one process; 0: any number
     smtp_host: str = ""  # empty: mail is written to DATA/mail
     smtp_port: str = "587"
     smtp_user: str = ""
@@ -74,8 +75,9 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
-    if not settings.smtp_port.isdecimal():
-        raise InvalidInput("smtp_port: must be a number such as 587.", field="smtp_port")
+    for name, example in (("smtp_port", "587"), ("member_requests", "100")):
+        if not getattr(settings, name).isdecimal():
+            raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
     return settings
 
 

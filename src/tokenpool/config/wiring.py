@@ -17,6 +17,7 @@ from tokenpool.config.database import open_store
 from tokenpool.config.environment import Environment
 from tokenpool.config.upstreams import bind_keys
 from tokenpool.gateway import journal
+from tokenpool.gateway.admission import Running
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.resolver import Resolver
 from tokenpool.gateway.spool import Spool
@@ -75,6 +76,7 @@ def gateway_parts(environment: Environment) -> Parts:
         book=load.standard(),
         upstreams=Upstreams([Upstream(**asdict(one)) for one in environment.upstreams]),
         spool=Spool(environment.folder / "settlements"),
+        running=Running(int(environment.member_requests)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from tokenpool.gateway.admission import TooMany, bodies
 from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable, traced
@@ -42,7 +43,9 @@ def envelope(
 def from_error(error: TokenpoolError, request_id: str, written: Envelope = envelope) -> Response:
     """Return the answer to one of our own errors; what cannot succeed says so to the SDKs' retry logic."""
     headers = {"x-should-retry": "false"}
-    if isinstance(error, Unavailable):
+    if isinstance(error, TooMany):
+        headers = {"retry-after": "1"}
+    elif isinstance(error, Unavailable):
         headers = {"retry-after": str(RETRY_SECONDS)}
     elif not isinstance(error, NotAuthenticated) and error.status >= 500:  # noqa: PLR2004
         headers = {}
@@ -67,5 +70,7 @@ def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
             logger.error("%s failed: %s", request.state.request_id, traced(error))  # noqa: TRY400 - without its words
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
             return written(500, "api_error", sentence, request_id=request.state.request_id)
+        finally:
+            bodies.give_back(getattr(request.state, "body_bytes", 0))
 
     return wrapped

@@ -128,7 +128,7 @@ class Relay(Response):
         try:
             await self._end(why)
         finally:
-            self._attempt.parts.running.pop(self._attempt.hold_id, None)  # if it has not ended, evidence ends it
+            self._attempt.parts.running.end(self._attempt.hold_id)  # if it has not ended, evidence ends it
 
     async def _end(self, why: str) -> None:
         meter, attempt = self._meter, self._attempt

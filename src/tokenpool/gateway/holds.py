@@ -139,7 +139,7 @@ async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) 
             evidence=evidence,
         )
         try:
-            answer = await parts.commits.submit(organization_id, ask)
+            answer = await parts.commits.admit(organization_id, ask)
         except Undecided:
             if not wanted.request_id:  # else the caller asks again by that name
                 attempt = Attempt(parts, organization_id, ask.hold_id, price, {}, book=book, day=at.date())

@@ -93,5 +93,7 @@ def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str
 async def renew_leases(parts: Parts) -> None:
     """Extend the leases of this process's running attempts, all in one batch per organization."""
     until = clock.now() + timedelta(seconds=LEASE_SECONDS)
-    renewals = [parts.commits.submit(organization, Extend(hold, until)) for hold, organization in parts.running.items()]
+    renewals = [
+        parts.commits.submit(attempt.organization_id, Extend(hold, until)) for hold, attempt in parts.running.items()
+    ]
     await asyncio.gather(*renewals)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tokenpool.gateway import forward, refusals, unpriced
+from tokenpool.gateway.admission import bodies
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
 from tokenpool.gateway.formats import Call, Format
@@ -40,12 +41,13 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
     entitle(facts)
     call = form.read(await read_body(request))
     upstream = parts.upstreams.serving(call.model, form.speaks)
-    answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
+    with parts.running.admitting(facts.member_id):
+        answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
     if isinstance(answer, Refusal):
         fits = replace(answer, affordable_output=call.told(answer.affordable_output))
         return await refusals.over_limit(fits, facts, parts.directory, request.state.request_id, form.envelope)
     attempt = priced.attempt(parts, facts.organization_id, answer.hold_id, answer.max_output)
-    parts.running[answer.hold_id] = facts.organization_id
+    parts.running.begin(answer.hold_id, facts.organization_id, facts.member_id)
     sent = _dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=priced.bound)
     return await asyncio.shield(parts.background(sent))
 
@@ -76,7 +78,7 @@ async def hold(
             evidence=evidence_of(parts, None, priced.estimate_facts(priced.shape.max_output)),
         )
         try:
-            answer = await parts.commits.submit(facts.organization_id, ask)
+            answer = await parts.commits.admit(facts.organization_id, ask)
         except Undecided:
             attempt = priced.attempt(parts, facts.organization_id, ask.hold_id, 0)
             parts.background(attempt.give_back(ask.admitted_at))
@@ -95,7 +97,7 @@ async def _dispatch(
     try:
         return await _answer(request, form, call, upstream, attempt=attempt, answer=answer, bound=bound)
     except BaseException:
-        attempt.parts.running.pop(attempt.hold_id, None)  # if it has not ended, its evidence will end it
+        attempt.parts.running.end(attempt.hold_id)  # if it has not ended, its evidence will end it
         raise
 
 
@@ -136,7 +138,9 @@ async def read_body(request: Request) -> bytes:
     Raises:
         InvalidInput: compressed; what it would grow to nobody knows.
         TooLarge: over 32 MiB; told beforehand, it is not even read.
+        Unavailable: this process has as many bytes of bodies in memory as it takes on.
     """
+    request.state.body_bytes = 0
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidInput("content-encoding: send the body uncompressed.", field="content-encoding")
     if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
@@ -146,6 +150,8 @@ async def read_body(request: Request) -> bytes:
         size += len(chunk)
         if size > MOST_BODY_BYTES:
             raise TooLarge(f"The body is larger than {MOST_BODY_BYTES // 2**20} MiB.")
+        bodies.take(len(chunk))
+        request.state.body_bytes = size
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokenpool.gateway.admission import Running
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.kernel.errors import traced
@@ -28,7 +29,7 @@ class Parts:
     book: PriceBook
     upstreams: Upstreams
     spool: Spool
-    running: dict[str, str] = field(default_factory=dict)  # hold id -> organization, of attempts under way
+    running: Running = field(default_factory=Running)
     unpriced: dict[str, set[str]] = field(default_factory=dict)  # organization -> models told to have no price
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -73,7 +73,7 @@ class Attempt:
         try:
             await self._commit(operation)
         finally:
-            self.parts.running.pop(self.hold_id, None)
+            self.parts.running.end(self.hold_id)
 
     async def _commit(self, operation: Settle | Void) -> None:
         """Commit the end, or put it on the disk when the database stays away; only then may the client see it.

@@ -70,11 +70,16 @@ class GroupCommit:
         decide: Callable[[str, list[Any]], Transaction[list[Any]]],
         *,
         most: int = 256,
+        most_waiting: int = 2_048,
     ) -> None:
-        """*decide* makes the transaction of (organization, operations) and returns one answer each."""
+        """*decide* makes the transaction of (organization, operations) and returns one answer each.
+
+        *most* ride in one transaction; with *most_waiting* of an organization queued nobody new is admitted.
+        """
         self._store = store
         self._decide = decide
         self._most = most
+        self._most_waiting = most_waiting
         self._waiting: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -94,6 +99,16 @@ class GroupCommit:
             task.add_done_callback(self._running.discard)
         queue.append((operation, future))
         return await future
+
+    async def admit(self, organization_id: str, operation: Any) -> Any:  # noqa: ANN401 - as `submit`
+        """Submit an operation that begins something new; under overload it is shed, what ends something never is.
+
+        Raises:
+            Unavailable: as `submit`; or as many of the organization wait as may.
+        """
+        if len(self._waiting.get(organization_id, ())) >= self._most_waiting:
+            raise Unavailable("Too many requests of this organization wait; try again.")
+        return await self.submit(organization_id, operation)
 
     async def settle_down(self) -> None:
         """Wait until everything submitted so far has been answered."""

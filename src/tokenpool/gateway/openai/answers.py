@@ -11,7 +11,7 @@ from tokenpool.metering.events import MOST_BUFFERED, parsed
 
 ID_HEADERS = ("x-request-id", "request-id")
 _TYPES = {"billing_error": "insufficient_quota"}  # by which clients know that another try is no use
-_CODES = {"authentication_error": "invalid_api_key"}
+_CODES = {"authentication_error": "invalid_api_key", "rate_limit_error": "rate_limit_exceeded"}
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
