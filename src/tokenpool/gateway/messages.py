@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenpool.gateway import forward, refusals, unpriced
+from tokenpool.gateway import forward, refusals, repeats, unpriced
 from tokenpool.gateway.admission import bodies
 from tokenpool.gateway.answers import from_error
 from tokenpool.gateway.authenticate import authenticate, credential, entitle
@@ -19,7 +19,7 @@ from tokenpool.gateway.settle import Attempt
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import InvalidInput, TokenpoolError, Unavailable, Undecided
-from tokenpool.limits.operations import Attribution, Authorize, Held, Refusal, Stale
+from tokenpool.limits.operations import Attribution, Authorize, Ended, Held, Refusal
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.bound import Bound
 
@@ -60,13 +60,16 @@ async def hold(
     Raises:
         UnknownModel, Unbounded: the call cannot be priced.
         NotAllowed, NotAuthenticated: the facts have changed so that the request may not go through.
+        Conflict: the request's idempotency key stands for another that runs or was billed.
         Unavailable: the hold could not be made durable.
     """
-    for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
+    names = repeats.hold_ids(request.headers, facts, request.state.request_id)
+    for _ in range(ATTEMPTS_WITH_FRESH_FACTS + len(names)):
+        request.state.request_id = ids.twin("req", names[0])
         with unpriced.told(parts, facts.organization_id, call.model):
             priced = price_now(parts, facts, call, upstream)
         ask = Authorize(
-            hold_id=ids.twin("hold", request.state.request_id),
+            hold_id=names[0],
             who=attribution(request, facts),
             model=priced.price.model,
             price_version=priced.price.version,
@@ -83,8 +86,11 @@ async def hold(
             attempt = priced.attempt(parts, facts.organization_id, ask.hold_id, 0)
             parts.background(attempt.give_back(ask.admitted_at))
             raise
-        if not isinstance(answer, Stale):
+        if isinstance(answer, Held | Refusal):
             return answer, facts, priced
+        if isinstance(answer, Ended):
+            names = repeats.after(names, answer)
+            continue
         facts = await parts.directory.find(credential(request.headers))
         entitle(facts)
     raise Unavailable("The organization's settings are changing; try again.")

@@ -6,7 +6,7 @@ Every figure is a sum of the same rollup that moves with each settlement; nothin
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import Max, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 
 from tokenpool.kernel.errors import InvalidInput, NotFound
 from tokenpool.kernel.period import Month
@@ -83,9 +83,11 @@ def events(
         filters["admitted_at_us__gte"] = from_us
     if to_us is not None:
         filters["admitted_at_us__lt"] = to_us
+    chosen = rows.filter(**filters)
     if after_id:
-        filters["id__lt"] = after_id
-    found = list(rows.filter(**filters).order_by("-id")[: limit + 1])
+        at_us = rows.filter(id=after_id).values_list("admitted_at_us", flat=True).first() or 0
+        chosen = chosen.filter(Q(admitted_at_us__lt=at_us) | Q(admitted_at_us=at_us, id__lt=after_id))
+    found = list(chosen.order_by("-admitted_at_us", "-id")[: limit + 1])
     return found[:limit], len(found) > limit
 
 
