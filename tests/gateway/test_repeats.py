@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from tokenpool.gateway.repeats import MOST_VOID
+from tokenpool.kernel import ids
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import api_keys
@@ -63,7 +64,8 @@ async def test_a_key_is_its_members_own(gate: Gate) -> None:
 async def test_an_attempt_that_cost_nothing_may_be_repeated_under_its_key(gate: Gate) -> None:
     """Overloaded twice, then answered: one bill; a limit's refusal uses the key up as little."""
     gate.org.limit("organization", 0)
-    statuses = [(await gate.post(**KEY)).status]
+    refused = await gate.post(**KEY)
+    statuses, told = [refused.status], refused.headers["request-id"]
     gate.org.limit("organization", 1)
     for status in (529, 529, 200):
         gate.provider.answers(status=status)
@@ -73,6 +75,8 @@ async def test_an_attempt_that_cost_nothing_may_be_repeated_under_its_key(gate: 
     assert [429, 529, 529, 200, 409] == statuses
     assert ["settled", "void", "void"] == sorted(Hold.objects.values_list("state", flat=True))
     assert (COST, 0) == gate.account()
+    assert told == (await refused.json())["request_id"]
+    assert "void" == Hold.objects.get(id=ids.twin("hold", told)).state
 
 
 async def test_a_key_does_not_stand_for_failures_without_end(gate: Gate) -> None:
@@ -168,4 +172,5 @@ async def test_a_key_is_billed_once_in_openais_format_too(bilingual: Gate, path:
     )
     assert f"request {first} had this key and was billed" in error["message"]
     assert 409 == other_format.status
+    assert answers[0].headers["x-request-id"] == first
     assert (1, first) == (len(bilingual.provider.seen), UsageEvent.objects.get().request_id)
