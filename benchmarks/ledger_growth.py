@@ -52,7 +52,7 @@ def filled(address: str, events: int, members: int) -> str:
         "admitted_at_us": f"{since} + n * {MONTH_US // events}",
         "settled_at_us": f"{since} + n * {MONTH_US // events}",
     }
-    texts = {"cost_center", "project", "session_id", "group_ids", "flags"}
+    texts = {"cost_center", "project", "session_id", "agent_id", "group_ids", "flags"}
     values = ", ".join(known.get(name, "''" if name in texts else "1") for name in COLUMNS)
     connection = sqlite3.connect(address)
     connection.executescript(

@@ -58,7 +58,7 @@ def _hold_row(organization_id: str, hold_id: str, member: str, seat: str) -> tup
 
 def _usage_rows(organization_id: str, hold_id: str, member: str, seat: str) -> list[tuple[str, Any]]:
     at_us = clock.timestamp(NOW)
-    settled = record.Recorded(hold_id, member, seat, "chat", "", "", "", (), at_us, at_us, "", USAGE)
+    settled = record.Recorded(hold_id, member, seat, "chat", "", "", "", "", (), at_us, at_us, "", USAGE)
     events = record.insert(organization_id, [settled])
     daily = rollup.add(events.rows)
     return [(_row_insert(one.sql), one.rows[0]) for one in (events, daily)]

@@ -20,14 +20,17 @@ async def test_an_answer_arrives_unchanged_and_costs_to_the_nano_dollar(gate: Ga
     """12 in, 100 written, 2,000 read, 7 out on Claude Opus 5.5: $0.001088."""
     gate.provider.answers(**{"anthropic-ratelimit-unified-status": "rejected", "anthropic-organization-id": "org-9"})
 
-    answer = await gate.post(**{"anthropic-beta": "a-2026,b-2026", "x-tokenpool-project": "apollo", "cookie": "x=1"})
+    labels = {"x-tokenpool-project": "apollo", "x-claude-code-session-id": "s-1", "x-claude-code-agent-id": "a-7"}
+    answer = await gate.post(**{"anthropic-beta": "a-2026,b-2026", "cookie": "x=1"}, **labels)
 
     assert 200 == answer.status
     assert "Hello there" == (await answer.json())["content"][0]["text"]
     event = UsageEvent.objects.get()
-    assert ("0.001088", "apollo", "claude_code", "") == (
+    assert ("0.001088", "apollo", "s-1", "a-7", "claude_code", "") == (
         dollars(event.cost_nano),
         event.project,
+        event.session_id,
+        event.agent_id,
         event.product,
         event.flags,
     )

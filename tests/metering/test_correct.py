@@ -54,3 +54,15 @@ def test_a_chain_costs_what_the_last_price_says(counted: list[int], factors: lis
         assert correct.correcting(event, chain, price, at=NOW, billed_in=None) is None
     assert [f"evt_1~{n}" for n in range(1, len(chain) + 1)] == [one.id for one in chain]
     assert {0} >= {getattr(one, name) for one in chain for name in AMOUNT_COLUMNS[:6]}
+
+
+def test_a_correction_counts_for_whom_its_usage_counted() -> None:
+    """Member, seat, product, cost center, project, session, agent and groups are the first event's."""
+    names = ("member_id", "seat_type", "product", "cost_center", "project", "session_id", "agent_id", "group_ids")
+    whose = {name: f"the {name}" for name in names}
+    event = UsageEvent(organization_id="org", id="evt_1", month="2026-11", admitted_at_us=1, input_tokens=1000, **whose)
+
+    fix = correct.correcting(event, [], LISTED, at=NOW, billed_in=None)
+
+    assert fix is not None
+    assert whose == {name: getattr(fix, name) for name in names}

@@ -106,9 +106,9 @@ def alerts(request: KeyRequest) -> dict[str, Any]:
 
 def as_event(row: UsageEvent) -> dict[str, Any]:
     """Return a usage event as the API shows it."""
-    names = ("id", "request_id", "member_id", "seat_type", "product", "cost_center", "project", "session_id", "model")
+    names = ("id", "request_id", "member_id", "seat_type", "product", "cost_center", "project", "session_id")
     return {
-        **{name: getattr(row, name) for name in names},
+        **{name: getattr(row, name) for name in (*names, "agent_id", "model")},
         "price_version": row.price_version,
         "admitted_at": _time(row.admitted_at_us),
         "settled_at": _time(row.settled_at_us),

@@ -171,6 +171,7 @@ def attribution(request: Request, facts: KeyFacts) -> Attribution:
         cost_center=facts.cost_center,
         project=_label(request, "x-tokenpool-project"),
         session_id=_label(request, "x-claude-code-session-id"),
+        agent_id=_label(request, "x-claude-code-agent-id"),
         groups=facts.groups,
     )
 

@@ -50,6 +50,7 @@ class Hold(models.Model):
     cost_center = models.CharField(max_length=80, default="")
     project = models.CharField(max_length=80, default="")
     session_id = models.CharField(max_length=80, default="")
+    agent_id = models.CharField(max_length=80, default="")
     group_ids = models.TextField(default="", blank=True)  # pinned at admission; ascending, space-separated
     model = models.CharField(max_length=80)
     price_version = models.CharField(max_length=120)

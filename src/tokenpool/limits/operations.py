@@ -23,6 +23,7 @@ class Attribution(NamedTuple):
     cost_center: str = ""
     project: str = ""
     session_id: str = ""
+    agent_id: str = ""
     groups: tuple[str, ...] = ()  # ids, ascending
 
 

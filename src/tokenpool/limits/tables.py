@@ -12,7 +12,7 @@ from tokenpool.limits.hierarchy import Cap
 from tokenpool.limits.operations import Attribution, Refusal
 
 _HOLD_COLUMNS = (
-    "id, state, member_id, seat_type, product, cost_center, project, session_id, group_ids, model, "
+    "id, state, member_id, seat_type, product, cost_center, project, session_id, agent_id, group_ids, model, "
     "price_version, amount_nano, reserved_nano, max_output, admitted_at_us, lease_until_us, evidence, settled_nano, "
     "end_reason"
 )
@@ -45,8 +45,8 @@ class HoldRow:
     @classmethod
     def from_row(cls, row: Row) -> "HoldRow":
         """Build from a row of `read_holds`."""
-        who = (*row[2:8], tuple(row[8].split()))
-        return cls(row[0], row[1], Attribution(*who), *row[9:19])
+        who = (*row[2:9], tuple(row[9].split()))
+        return cls(row[0], row[1], Attribution(*who), *row[10:20])
 
 
 class GateRow(NamedTuple):
@@ -133,9 +133,9 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
     """Write the holds that a batch has granted, changed or ended; who and how much was asked never change."""
     return Statement(
         "insert into limits_hold (organization_id, id, state, member_id, seat_type, product, cost_center, project, "
-        "session_id, group_ids, model, price_version, amount_nano, reserved_nano, max_output, admitted_at_us, "
-        "lease_until_us, evidence, settled_nano, ended_at_us, end_reason) "
-        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "session_id, agent_id, group_ids, model, price_version, amount_nano, reserved_nano, max_output, "
+        "admitted_at_us, lease_until_us, evidence, settled_nano, ended_at_us, end_reason) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "on conflict (organization_id, id) do update set state = excluded.state, amount_nano = excluded.amount_nano, "
         "lease_until_us = excluded.lease_until_us, evidence = excluded.evidence, settled_nano = excluded.settled_nano, "
         "ended_at_us = excluded.ended_at_us, end_reason = excluded.end_reason",
@@ -150,6 +150,7 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
                 h.who.cost_center,
                 h.who.project,
                 h.who.session_id,
+                h.who.agent_id,
                 " ".join(h.who.groups),
                 h.model,
                 h.price_version,
@@ -165,7 +166,7 @@ def write_holds(organization_id: str, holds: Sequence[HoldRow]) -> Statement:
             )
             for h in holds
         ],
-        (*("text",) * 12, *("bigint",) * 5, "text", "bigint", "bigint", "text"),
+        (*("text",) * 13, *("bigint",) * 5, "text", "bigint", "bigint", "text"),
     )
 
 

@@ -29,6 +29,7 @@ _INHERITED = (
     "cost_center",
     "project",
     "session_id",
+    "agent_id",
     "group_ids",
     "model",
     "batch",

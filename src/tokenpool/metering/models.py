@@ -46,6 +46,7 @@ class UsageEvent(Amounts):
     cost_center = models.CharField(max_length=80, default="")
     project = models.CharField(max_length=80, default="")
     session_id = models.CharField(max_length=80, default="")
+    agent_id = models.CharField(max_length=80, default="")
     group_ids = models.TextField(default="", blank=True)  # the member's when admitted; ascending, space-separated
     model = models.CharField(max_length=80)
     price_version = models.CharField(max_length=120)

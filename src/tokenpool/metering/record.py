@@ -37,6 +37,7 @@ class Recorded(NamedTuple):
     cost_center: str
     project: str
     session_id: str
+    agent_id: str
     groups: tuple[str, ...]
     admitted_at_us: int
     settled_at_us: int
@@ -73,6 +74,7 @@ COLUMNS = (
     "cost_center",
     "project",
     "session_id",
+    "agent_id",
     "group_ids",
     "model",
     "price_version",
@@ -90,7 +92,7 @@ _INSERT = f"insert into metering_usageevent ({', '.join(COLUMNS)}) values ({', '
 _TYPES = (
     *("text",) * 3,
     "bigint",
-    *("text",) * 9,
+    *("text",) * 10,
     *("boolean",) * 3,
     "text",
     "bigint",
@@ -147,6 +149,7 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
                 one.cost_center,
                 one.project,
                 one.session_id,
+                one.agent_id,
                 " ".join(one.groups),
                 usage.model,
                 usage.price_version,
