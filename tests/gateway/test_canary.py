@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from tokenpool.gateway import call, forward, journal, settle
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.limits.models import Hold
 
+from .canary import CANARY, listen, places
 from .conftest import BODY, MESSAGE, USAGE, Gate, events, sse
 
-CANARY = "yellow-canary-7f3a"
 PROMPT = {
     "system": f"system {CANARY}",
     "messages": [{"role": "user", "content": [{"type": "text", "text": f"prompt {CANARY}"}]}],
@@ -26,11 +25,6 @@ PROMPT = {
     "metadata": {"user_id": CANARY},
     "stop_sequences": [CANARY],
 }
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    """Return what stands in the files below *folder*: the database, its log, the spool, mail."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 async def refused(gate: Gate) -> None:
@@ -162,10 +156,7 @@ async def test_no_prompt_answer_or_key_is_logged_or_stored(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Over everything logged at any level, printed, and written to the data folder; holds have ended all the same."""
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.WARNING, logger="aiohttp.access")  # the scripted provider's own
-    caplog.set_level(logging.DEBUG, logger="uvicorn.error")
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    listen(caplog, monkeypatch)
     await refused(gate)
     await answered(gate)
     await troubled(gate, monkeypatch)
@@ -179,17 +170,7 @@ async def test_no_prompt_answer_or_key_is_logged_or_stored(
             await answer.read()
     await asyncio.sleep(0.05)
 
-    printed = capfd.readouterr()
-    logged = "\n".join(
-        f"{record.getMessage()} {record.exc_text or ''} {record.stack_info or ''}" for record in caplog.records
-    )
-    traces = "\n".join(str(record.exc_info[1]) for record in caplog.records if record.exc_info)
-    secrets = [CANARY, CANARY.encode("utf-16-le").decode("latin-1"), gate.key, "the provider's own key"]
-    for secret in secrets:
-        for place, text in (("log", caplog.text + logged + traces), ("output", printed.out + printed.err)):
-            assert secret not in text, (place, text[max(0, text.find(secret) - 300) : text.find(secret) + 100])
-        for name, content in written(database.parent).items():
-            assert secret.encode("latin-1") not in content, (name, secret)
+    assert [] == places([CANARY, gate.key, "the provider's own key"], database.parent, caplog, capfd)
     assert 12 <= len([record for record in caplog.records if "RuntimeError at" in record.getMessage()])
     assert 0 == len(gate.parts.running)
     assert {"settled", "void", "reserved"} == set(Hold.objects.values_list("state", flat=True))

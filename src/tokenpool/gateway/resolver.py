@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
-from tokenpool.kernel.errors import Unavailable
+from tokenpool.kernel.errors import Unavailable, traced
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import holds
 from tokenpool.limits.operations import LEASE_SECONDS, Done, Lose, Settle
@@ -49,7 +49,7 @@ class Resolver:
             except Unavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one row that cannot be read must not stop the others
-                logger.error("hold %s cannot be resolved and stays held: %r", row.id, error)  # noqa: TRY400
+                logger.error("hold %s cannot be resolved and stays held: %s", row.id, traced(error))  # noqa: TRY400
         return settled
 
     async def _look_at(self, row: holds.Overdue) -> bool:
