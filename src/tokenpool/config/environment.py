@@ -34,7 +34,7 @@ class Environment:
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
     upstream_api_key: str = ""
     upstream_format: str = "anthropic"  # or openai
-    member_requests: str = "100"  # at once in one process; 0: any number
+    member_requests: str = "1000"  # at once in one process; 0: any number
     smtp_host: str = ""  # empty: mail is written to DATA/mail
     smtp_port: str = "587"
     smtp_user: str = ""
@@ -75,7 +75,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
-    for name, example in (("smtp_port", "587"), ("member_requests", "100")):
+    for name, example in (("smtp_port", "587"), ("member_requests", "1000")):
         if not getattr(settings, name).isdecimal():
             raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
     return settings
