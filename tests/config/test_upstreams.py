@@ -62,6 +62,12 @@ def test_the_table_is_read_in_its_order(tmp_path: Path) -> None:
         ("models = [7]", "upstreams.a.models: must be a list of names"),
         ('api_key_file = "/nowhere"', "upstreams.a.api_key: stands beside api_key_file; keep one"),
         ("prices = 3", "upstreams.a.prices: must be a text"),
+        ('pass_through = "/v1/files"', "upstreams.a.pass_through: must be a list of paths like"),
+        ('pass_through = ["/v1/messages/batches"]', "upstreams.a.pass_through: “/v1/messages/batches” is not known"),
+        (
+            'pass_through = ["/v1/files", "/v1/sessions"]',
+            "upstreams.a.pass_through: “/v1/sessions” cannot be listed: it can be billed",
+        ),
     ],
 )
 def test_a_mistake_stops_the_start_by_its_path(tmp_path: Path, entry: str, said: str) -> None:
@@ -107,6 +113,19 @@ def test_one_provider_of_the_environment_needs_no_file(tmp_path: Path) -> None:
         read(tmp_path, '[upstreams.a]\nurl = "https://x.example"\napi_key = "k"', **one)
     with pytest.raises(InvalidInput, match="upstream_format: must be anthropic or openai"):
         read(tmp_path, "", **one, TOKENPOOL_UPSTREAM_FORMAT="gemini")
+
+
+def test_further_paths_pass_where_they_are_listed(tmp_path: Path) -> None:
+    """In the file a list, in the environment with commas; by the format of the provider."""
+    one = {"TOKENPOOL_UPSTREAM_URL": "https://api.openai.com/v1", "TOKENPOOL_UPSTREAM_API_KEY": "k"}
+    table = '[upstreams.a]\nurl = "https://x.example"\napi_key = "k"\npass_through = ["/v1/skills"]'
+
+    listed = read(tmp_path, table).upstreams
+    named = read(tmp_path, "", **one, TOKENPOOL_UPSTREAM_PASS_THROUGH="/v1/agents, /v1/files,").upstreams
+
+    assert (("skills",), ("agents", "files")) == (listed[0].passes, named[0].passes)
+    with pytest.raises(InvalidInput, match=r"^upstream_pass_through: “/v1/agents” cannot be listed: it can be billed"):
+        read(tmp_path, "", **one, TOKENPOOL_UPSTREAM_FORMAT="openai", TOKENPOOL_UPSTREAM_PASS_THROUGH="/v1/agents")
 
 
 def test_the_file_may_lie_elsewhere_and_its_secrets_too(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Environment:
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
     upstream_api_key: str = ""
     upstream_format: str = "anthropic"  # or openai
+    upstream_pass_through: str = ""  # further paths of it, e.g. /v1/files, /v1/skills
     member_requests: str = "1000"  # at once in one process; 0: any number
     smtp_host: str = ""  # empty: mail is written to DATA/mail
     smtp_port: str = "587"
@@ -106,7 +107,8 @@ def _upstreams(settings: Environment, table: object) -> tuple[UpstreamSettings, 
         return upstreams.read(table)
     if not settings.upstream_url:
         return ()
-    return (upstreams.single(settings.upstream_url, settings.upstream_api_key, settings.upstream_format),)
+    given = (settings.upstream_url, settings.upstream_api_key, settings.upstream_format)
+    return (upstreams.single(*given, settings.upstream_pass_through),)
 
 
 def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tokenpool.config import addresses
+from tokenpool.gateway.provider_paths import check_listed
 from tokenpool.kernel.errors import InvalidInput
 
 FORMATS = ("anthropic", "openai")
 WHEN_LEFT = ("cancel", "drain")
 KEYS_FILE = "upstream_keys.json"
-KEYS = {"url", "format", "api_key", "api_key_file", "models", "client_leaves", "prices", "internal"}
+KEYS = {"url", "format", "api_key", "api_key_file", "models", "client_leaves", "prices", "internal", "pass_through"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,21 @@ class UpstreamSettings:
     drains: bool = False
     prices: str = ""  # the provider whose price rows its models must have; empty: any
     internal: bool = False
+    passes: tuple[str, ...] = ()  # first words of further paths that pass
 
 
-def single(url: str, api_key: str, speaks: str) -> UpstreamSettings:
+def single(url: str, api_key: str, speaks: str, pass_through: str) -> UpstreamSettings:
     """Return the one provider of the environment, for every model.
 
     Raises:
-        InvalidInput: an unsafe address, or a format that does not exist.
+        InvalidInput: an unsafe address, a format that does not exist, or a path that may not pass.
     """
     if speaks not in FORMATS:
         raise InvalidInput(f"upstream_format: must be {' or '.join(FORMATS)}.", field="upstream_format")
     addresses.check_upstream("upstream_url", url, internal=False)
-    return UpstreamSettings("default", url, api_key, speaks, drains=speaks == "openai")
+    listed = [path.strip() for path in pass_through.split(",") if path.strip()]
+    passes = check_listed("upstream_pass_through", speaks, listed)
+    return UpstreamSettings("default", url, api_key, speaks, drains=speaks == "openai", passes=passes)
 
 
 def read(table: object) -> tuple[UpstreamSettings, ...]:
@@ -110,6 +114,7 @@ def _one(name: str, entry: object) -> UpstreamSettings:
         drains=left == "drain",
         prices=_text(entry, f"{place}.prices") if "prices" in entry else "",
         internal=internal,
+        passes=check_listed(f"{place}.pass_through", speaks, entry.get("pass_through", [])),
     )
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenpool.gateway import free, holds, quote
+from tokenpool.gateway import free, holds, passing, quote
 from tokenpool.gateway.answers import Endpoint, answering
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.formats import Format
@@ -50,6 +50,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
             Route(f"/v1/tokenpool/holds/{{hold_id}}/{verb.__name__}", served(holds.of_one(verb)), methods=["POST"])
             for verb in (holds.settle, holds.extend, holds.void)
         ),
+        Route("/v1/{path:providers}", either(passing.pass_on), methods=passing.METHODS),
         Route("/healthz", healthy, methods=["GET"]),
         Route("/readyz", served(ready), methods=["GET"]),
     ]

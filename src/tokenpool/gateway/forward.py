@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 import aiohttp
 from starlette.background import BackgroundTask
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tokenpool.gateway.formats import Outward
@@ -179,6 +179,21 @@ async def relay_error(
         await attempt.void(f"upstream answered {answer.status}")
     body = await read(answer)
     return Response(upstream.hiding(body), answer.status, {**inbound(answer.headers.items()), **named})
+
+
+def relay_pieces(answer: aiohttp.ClientResponse, named: Mapping[str, str]) -> Response:
+    """Return an answer that is not metered, piece by piece as it comes; whoever leaves closes the provider."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            async for piece in answer.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UpstreamAway("The provider's answer broke off.") from error
+        finally:
+            answer.close()
+
+    return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers.items()), **named})
 
 
 async def read(answer: aiohttp.ClientResponse) -> bytes:

@@ -65,9 +65,11 @@ class Upstream:
         drains: bool = False,
         prices: str = "",
         internal: bool = False,
+        passes: tuple[str, ...] = (),
     ) -> None:
         """Speak to *url* with *api_key*; all of it comes from the operator's settings alone."""
         self.name, self.speaks, self.models, self.drains, self.prices = name, speaks, models, drains, prices
+        self.passes = passes
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._internal = internal

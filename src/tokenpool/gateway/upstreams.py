@@ -24,6 +24,11 @@ class Upstreams:
         """Return the providers that take *form* (`anthropic` or `openai`)."""
         return tuple(one for one in self._upstreams if one.speaks == form)
 
+    def passing(self, word: str, form: str) -> Upstream | None:
+        """Return the provider to which the operator lets `/v1/word` pass, rather one of *form*; None: nobody's."""
+        listed = [one for one in self._upstreams if word in one.passes]
+        return next((one for one in listed if one.speaks == form), listed[0] if listed else None)
+
     def serving(self, model: str, form: str) -> Upstream:
         """Return the provider of *model* in *form*.
 
