@@ -32,7 +32,7 @@ check: $(EQUIPPED) ## The fast part of it: style, types, order, and tests withou
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not browser and not proof"
+	$(BIN)/python -m pytest -m "not browser and not proof and not claude_code and not sdks"
 
 bench: $(EQUIPPED) ## The benchmarks, each printing ratios
 	$(BIN)/python benchmarks/rating.py

@@ -1,4 +1,7 @@
-"""The official SDKs, unchanged but for the base URL: stream, whole, and a refusal after exactly one attempt."""
+"""The official SDKs, unchanged but for the base URL: what they are given, what they ask again, what they are refused.
+
+`make test` has the present version and the oldest one; `pytest -m sdks` installs every version of the matrix.
+"""
 
 import asyncio
 import json
@@ -6,113 +9,127 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import pytest
 
-from .conftest import BODY, COST, Gate, events
+from tokenpool.metering.models import UsageEvent
 
-ROOT = Path(__file__).parent.parent.parent
-OLD = ROOT / ".cache" / "sdk-0.40"
-SCRIPT = """
-import anthropic, json, sys
-client = anthropic.Anthropic(base_url=sys.argv[1], api_key=sys.argv[2])
-body = json.loads(sys.argv[3])
-whole = client.messages.create(**body)
-with client.messages.stream(**body) as stream:
-    text = stream.get_final_text()
-print(json.dumps([anthropic.__version__, whole.content[0].text, text]))
-"""
-REFUSED = """
-import anthropic, json, sys
-client = anthropic.Anthropic(base_url=sys.argv[1], api_key=sys.argv[2])
-try:
-    client.messages.create(**json.loads(sys.argv[3]))
-except anthropic.RateLimitError as error:
-    print(json.dumps([error.status_code, error.body["error"]["message"]]))
-"""
+from . import anthropic_provider
+from .conftest import BODY, COST, Gate
 
-
-def by_body(gate: Gate) -> None:
-    """Let the provider stream when asked to and answer whole otherwise."""
-    gate.provider.answers()
-    whole = gate.provider.script
-    gate.provider.streams(events())
-    streamed = gate.provider.script
-    assert whole is not None
-    assert streamed is not None
-
-    async def script(request: object) -> object:
-        wants = json.loads(gate.provider.seen[-1][2]).get("stream")
-        return await (streamed if wants else whole)(request)  # type: ignore[arg-type]
-
-    gate.provider.script = script  # type: ignore[assignment]
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+SPEAKS = Path(__file__).parent / "sdks"
+PRESENT, OLDEST = "2.12.0", "0.40.0"
+PYTHON = (OLDEST, "0.75.0", "1.17.0", PRESENT)
+TYPESCRIPT = "1.12.0"
+HELLO = ["Hello there", "end_turn", 12, 7]
+SENTENCE = "Spending is blocked: your organization's monthly spend limit is $0."
+SERVED = {
+    "whole": [HELLO, 1],
+    "streamed": [HELLO, 1],
+    "tool": [["weather", {"city": "Trento", "days": 3}, "tool_use", "Hello there"], 2],
+    "tool, streamed": [["weather", {"city": "Trento", "days": 3}, "tool_use", "Hello there"], 2],
+    "count_tokens": [9, 1],
+    "models": [["claude-opus-5-5", "claude-haiku-5-5"], 1],
+    "overloaded once": [HELLO, 2],
+    "overloaded once, streamed": [HELLO, 2],
+    "bad request": [[400, "messages.0: the provider's own words"], 1],
+    "stream that breaks": [[200, "Overloaded"], 1],
+}
+BILLED = 8  # exactly: two hellos, two uses of a tool with their results, two after an overload
 
 
-async def test_the_present_sdk_streams_and_asks(gate: Gate) -> None:
-    """2.12: bearer token and the newest API version."""
-    by_body(gate)
-    async with anthropic.AsyncAnthropic(base_url=gate.url, api_key=gate.key) as client:
-        whole = await client.messages.create(**BODY)
-        async with client.messages.stream(**BODY) as stream:
-            final = await stream.get_final_message()
-
-    assert ("Hello there", "Hello there", 7) == (
-        whole.content[0].text,
-        final.content[0].text,
-        final.usage.output_tokens,
-    )
-    assert (2 * COST, 0) == gate.account()
+def folder_of(version: str) -> Path:
+    """Return the folder that has a version of the Python SDK, installing it there when it is not."""
+    folder = CACHE / f"sdk-{version}"
+    if not (folder / "anthropic").exists():
+        wanted = [f"anthropic=={version}"]
+        if version == OLDEST:
+            wanted = ["--require-hashes", "-r", str(ROOT / "requirements" / "sdk-0.40.txt")]
+        install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--target", str(folder), *wanted]
+        subprocess.run(install, check=True)
+    return folder
 
 
-async def test_the_present_sdk_stops_after_one_refusal(gate: Gate) -> None:
-    """A RateLimitError with our sentence, our code and our numbers; no retry although there were two allowed."""
+def python(version: str) -> tuple[list[str], dict[str, str]]:
+    """Return the program that speaks with a version of the Python SDK, and its environment."""
+    path = {} if version == PRESENT else {"PYTHONPATH": str(folder_of(version))}
+    return [sys.executable, str(SPEAKS / "speaks.py")], path
+
+
+def typescript(version: str) -> tuple[list[str], dict[str, str]]:
+    """Return the same of the TypeScript SDK."""
+    folder = CACHE / f"sdk-ts-{version}"
+    if not (folder / "node_modules").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        install = ["npm", "i", "--ignore-scripts", "--no-audit", "--no-fund", f"@anthropic-ai/sdk@{version}"]
+        subprocess.run(install, cwd=folder, check=True)
+    return ["node", str(SPEAKS / "speaks.mjs"), str(folder)], {}
+
+
+async def told(program: tuple[list[str], dict[str, str]], gate: Gate, what: str) -> tuple[str, dict[str, Any]]:
+    """Run *program* against the gateway and return the SDK's version and what it was told."""
+    command, environment = program
+    process = await asyncio.create_subprocess_exec(
+        *command, gate.url, gate.key, what, stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], **environment},
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    version, found = json.loads(out)
+    return version, found
+
+
+def versions() -> list[Any]:
+    """Return the matrix; what `make test` does not install is opt-in."""
+    kept = [pytest.param(python, version, id=version) for version in (OLDEST, PRESENT)]
+    more = [(python, version, version) for version in PYTHON if version not in (OLDEST, PRESENT)]
+    more.append((typescript, TYPESCRIPT, f"TypeScript {TYPESCRIPT}"))
+    return kept + [pytest.param(*one, id=name, marks=pytest.mark.sdks) for *one, name in more]
+
+
+@pytest.mark.parametrize(("program", "version"), versions())
+async def test_every_sdk_is_served_and_stops_after_one_refusal(gate: Gate, program: Any, version: str) -> None:
+    """Stream, whole, tools, counting, models, retries and errors as at the provider; a limit ends it at once."""
+    anthropic_provider.obeying(gate.provider)
+
+    served = await told(program(version), gate, "served")
+    billed = sorted(UsageEvent.objects.values_list("flags", flat=True))
+    exact = sum(UsageEvent.objects.filter(flags="").values_list("cost_nano", flat=True))
     gate.org.limit("organization", 0)
-    asked = []
-    async with anthropic.AsyncAnthropic(base_url=gate.url, api_key=gate.key) as client:
-        client._client.event_hooks["request"].append(lambda request: _note(asked, request))
+    before = len(gate.provider.seen)
+    _, refused = await told(program(version), gate, "refused")
+
+    assert (version, SERVED) == served
+    assert ([""] * BILLED + ["estimated upstream_error"], BILLED * COST) == (billed, exact)
+    assert [[429, 1], [429, 1], [9, 1]] == [
+        [refused["whole"][0][0], refused["whole"][1]],
+        [refused["streamed"][0][0], refused["streamed"][1]],
+        refused["count_tokens"],
+    ]
+    assert all(refused[name][0][1].startswith(SENTENCE) for name in ("whole", "streamed"))
+    assert before + 1 == len(gate.provider.seen)
+    assert gate.account()[1] == 0
+
+
+async def test_the_present_sdk_is_told_the_limits_code_and_numbers(gate: Gate) -> None:
+    """A RateLimitError whose details a program can read."""
+    gate.org.limit("organization", 0)
+    async with anthropic.AsyncAnthropic(base_url=gate.url, auth_token=gate.key) as client:
         with pytest.raises(anthropic.RateLimitError) as refused:
             await client.messages.create(**BODY)
 
-    assert 1 == len(asked)
-    assert "Spending is blocked: your organization's monthly spend limit is $0" in refused.value.message
     body = refused.value.body
     assert isinstance(body, dict)
-    assert "tokenpool_organization_limit_reached" == body["error"]["details"]["error_code"]
+    assert ("tokenpool_organization_limit_reached", "0.00", "0.00") == tuple(
+        body["error"]["details"][name] for name in ("error_code", "limit", "left")
+    )
 
 
-async def _note(asked: list[object], request: object) -> None:
-    asked.append(request)
+def test_what_was_tried_stands_in_the_docs() -> None:
+    """Every version of the matrix has its row."""
+    text = (ROOT / "docs" / "gateway.md").read_text()
 
-
-async def test_an_old_sdk_streams_asks_and_is_refused_once(gate: Gate) -> None:
-    """0.40: x-api-key and the first API version; installed beside the environment, from its own locked list."""
-    if not (OLD / "anthropic").exists():
-        install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--require-hashes", "--target", str(OLD)]
-        locked = str(ROOT / "requirements" / "sdk-0.40.txt")
-        subprocess.run([*install, "-r", locked], check=True)  # noqa: ASYNC221 - nothing else runs yet
-    by_body(gate)
-
-    told = await _old(SCRIPT, gate)
-    gate.org.limit("organization", 0)
-    before = len(gate.provider.seen)
-    refused = await _old(REFUSED, gate)
-
-    assert ["0.40.0", "Hello there", "Hello there"] == told
-    assert (2 * COST, 0) == gate.account()
-    assert 429 == refused[0]
-    assert refused[1].startswith("Spending is blocked")
-    assert before == len(gate.provider.seen)
-
-
-async def _old(script: str, gate: Gate) -> list[str]:
-    """Run *script* with the old SDK and return what it printed."""
-    body = json.dumps({name: value for name, value in BODY.items() if name != "inference_geo"})  # it is too new
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(OLD)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, gate.url, gate.key, body,
-        stdout=asyncio.subprocess.PIPE, env=environment,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    found: list[str] = json.loads(out)
-    return found
+    assert [] == [version for version in (*PYTHON, TYPESCRIPT) if f"| {version} | yes | yes | yes |" not in text]
