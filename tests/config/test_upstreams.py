@@ -63,7 +63,10 @@ def test_the_table_is_read_in_its_order(tmp_path: Path) -> None:
         ('api_key_file = "/nowhere"', "upstreams.a.api_key: stands beside api_key_file; keep one"),
         ("prices = 3", "upstreams.a.prices: must be a text"),
         ('pass_through = "/v1/files"', "upstreams.a.pass_through: must be a list of paths like"),
-        ('pass_through = ["/v1/messages/batches"]', "upstreams.a.pass_through: “/v1/messages/batches” is not known"),
+        (
+            'pass_through = ["/v1/messages/batches"]',
+            "upstreams.a.pass_through: “/v1/messages/batches” cannot be listed: it is not known",
+        ),
         (
             'pass_through = ["/v1/files", "/v1/sessions"]',
             "upstreams.a.pass_through: “/v1/sessions” cannot be listed: it can be billed",

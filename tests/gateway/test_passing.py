@@ -8,10 +8,12 @@ import anthropic
 import pytest
 from aiohttp import web
 
-from tokenpool.gateway.provider_paths import PATHS, Cost
+from tokenpool.gateway.provider_paths import WORDS, Cost, cost_of
 from tokenpool.limits.models import Hold
 
 from .conftest import Gate
+
+FORMATS = ("anthropic", "openai")
 
 
 async def ask(gate: Gate, method: str, path: str, data: Any = None, **headers: str) -> aiohttp.ClientResponse:
@@ -28,17 +30,17 @@ def let_pass(gate: Gate, *words: str) -> None:
     gate.parts.upstreams.speaking("anthropic")[0].passes = words
 
 
-@pytest.mark.parametrize("word", sorted({*PATHS["anthropic"], *PATHS["openai"]}))
+@pytest.mark.parametrize("word", sorted(WORDS))
 async def test_a_path_that_is_not_listed_is_refused_with_the_reason(gate: Gate, word: str) -> None:
     """In every method, at every depth, in the sentence of its kind; the provider is not asked."""
     let_pass(gate, "nothing")
-    cost = {**PATHS["openai"], **PATHS["anthropic"]}[word]
+    cost = next(cost for cost in (cost_of([word], one) for one in FORMATS) if cost is not Cost.UNKNOWN)
 
-    for method, path in (("GET", f"/v1/{word}/x_1"), ("POST", f"/v1/{word}/a/b?limit=1"), ("DELETE", f"/v1/{word}")):
-        answer = await ask(gate, method, path)
+    for method, path in (("GET", f"{word}/x_1"), ("POST", f"{word}/a"), ("DELETE", word)):
+        answer = await ask(gate, method, f"/v1/{path}?limit=1")
         error = (await answer.json())["error"]
         assert (404, "not_found_error", "false") == (answer.status, error["type"], answer.headers["x-should-retry"])
-        assert f"{method} /v1/{word} is not served here: {cost.value}" == error["message"]
+        assert f"{method} /v1/{path} is not served here: {cost.value}" == error["message"]
     assert [] == gate.provider.seen
 
 
@@ -97,6 +99,17 @@ async def test_the_sdk_uploads_lists_and_deletes(gate: Gate) -> None:
 
     assert ("file_1", ["file_1"], "file_1") == (made.id, [one.id for one in listed], gone.id)
     assert b"Hello" in gate.provider.seen[0][2]
+
+
+async def test_what_nobody_has_looked_at_below_a_listed_path_is_refused(gate: Gate) -> None:
+    """An address that runs an agent would be billed, and no SDK has it yet."""
+    let_pass(gate, "agents")
+
+    answer = await ask(gate, "POST", "/v1/agents/a_1/run", b"{}")
+
+    sentence = "POST /v1/agents/a_1/run is not served here: it is not known whether it can be billed."
+    assert (404, sentence) == (answer.status, (await answer.json())["error"]["message"])
+    assert [] == gate.provider.seen
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.formats import Format
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.provider_paths import PATHS
+from tokenpool.gateway.provider_paths import WORDS, Cost, cost_of
 from tokenpool.kernel.errors import NotFound
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -24,7 +24,7 @@ _LEAST_ERROR = 400
 class _Known(Convertor[str]):
     """Takes what follows `/v1/` when its first word is a provider's."""
 
-    regex = f"(?:{'|'.join(sorted({word for words in PATHS.values() for word in words}))})(?:/.*)?"
+    regex = f"(?:{'|'.join(sorted(WORDS))})(?:/.*)?"
 
     def convert(self, value: str) -> str:
         return value
@@ -48,9 +48,9 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
     if len(path) > _LONGEST or not all(_SEGMENT.fullmatch(one) for one in segments):
         raise NotFound("There is no such address here.")
     upstream = parts.upstreams.passing(segments[0], form.speaks)
-    if upstream is None:
-        words = {**PATHS["anthropic"], **PATHS["openai"], **PATHS[form.speaks]}
-        raise NotFound(f"{request.method} /v1/{segments[0]} is not served here: {words[segments[0]].value}")
+    cost = cost_of(segments, upstream.speaks if upstream else _owner(segments[0], form.speaks))
+    if upstream is None or cost is not Cost.FREE:
+        raise NotFound(f"{request.method} /v1/{path[:80]} is not served here: {cost.value}")
     body = await read_body(request)
     answer = await upstream.send(
         request.method, f"/v1/{path}", query=query_of(request), headers=request.headers, body=body or None, stream=True
@@ -59,3 +59,9 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
     if answer.status >= _LEAST_ERROR:
         return await forward.relay_error(answer, None, upstream, named)
     return forward.relay_pieces(answer, named)
+
+
+def _owner(word: str, speaks: str) -> str:
+    """Return the format that has *word* among its paths, rather the one spoken."""
+    other = "openai" if speaks == "anthropic" else "anthropic"
+    return other if cost_of([word], speaks) is Cost.UNKNOWN else speaks

@@ -1,9 +1,10 @@
-"""What each path of a provider can cost, known by its first word behind `/v1/`.
+"""What the paths of a provider can cost, known by their words behind `/v1/`.
 
-A test compares these words with every path of the official SDKs, so a new one is nobody's to list as
-pass-through before somebody has looked at its price.
+A test compares these words with every path of the official SDKs, so a new one passes nowhere before
+somebody has looked at its price.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from tokenpool.kernel.errors import InvalidInput
@@ -15,25 +16,51 @@ class Cost(Enum):
     FREE = "it passes only where the operator lists it (pass_through in the settings); ask the operator."
     BILLED = "it can be billed, and no limit would hold for that."
     ACCOUNT = "it administers the operator's account."
+    UNKNOWN = "it is not known whether it can be billed."
 
 
-_F, _B, _A = Cost.FREE, Cost.BILLED, Cost.ACCOUNT
-PATHS: dict[str, dict[str, Cost]] = {
+# What costs nothing by itself, with the words that stand below: `/v1/files/{id}/content`.
+FREE: dict[str, dict[str, set[str]]] = {
     "anthropic": {
-        "agents": _F, "environments": _F, "files": _F, "memory_stores": _F, "skills": _F, "user_profiles": _F,
-        "vaults": _F,
-        "complete": _B, "deployment_runs": _B, "deployments": _B, "dreams": _B, "messages": _B, "sessions": _B,
-        "tunnels": _A,
+        "agents": {"archive", "versions"},
+        "environments": {"ack", "archive", "heartbeat", "stop", "work"},
+        "files": {"content"},
+        "memory_stores": {"archive", "memories", "memory_versions", "redact"},
+        "skills": {"content", "versions"},
+        "user_profiles": {"action_urls", "enrollment_url"},
+        "vaults": {"archive", "credentials", "mcp_oauth_validate"},
     },
     "openai": {
-        "conversations": _F, "files": _F, "moderations": _F, "uploads": _F,
-        "agents": _B, "assistants": _B, "audio": _B, "batches": _B, "chat": _B, "chatkit": _B, "completions": _B,
-        "containers": _B, "content_provenance_checks": _B, "decisions": _B, "embeddings": _B, "evals": _B,
-        "fine_tuning": _B, "images": _B, "live": _B, "realtime": _B, "responses": _B, "skills": _B, "threads": _B,
-        "vaults": _B, "vector_stores": _B, "videos": _B,
-        "organization": _A, "projects": _A, "safety": _A, "webhook_endpoints": _A, "webhook_event_types": _A,
+        "conversations": {"items"},
+        "files": {"content"},
+        "moderations": set(),
+        "uploads": {"cancel", "complete", "parts"},
+    },
+}
+BILLED = {
+    "anthropic": {"complete", "deployment_runs", "deployments", "dreams", "messages", "sessions"},
+    "openai": {
+        "agents", "assistants", "audio", "batches", "chat", "chatkit", "completions", "containers",
+        "content_provenance_checks", "decisions", "embeddings", "evals", "fine_tuning", "images", "live", "realtime",
+        "responses", "skills", "threads", "vaults", "vector_stores", "videos",
     },
 }  # fmt: skip
+ACCOUNT = {
+    "anthropic": {"tunnels"},
+    "openai": {"organization", "projects", "safety", "webhook_endpoints", "webhook_event_types"},
+}
+WORDS = frozenset(word for table in (FREE, BILLED, ACCOUNT) for words in table.values() for word in words)
+
+
+def cost_of(segments: Sequence[str], speaks: str) -> Cost:
+    """Return what a path of these segments can cost at a provider of a format."""
+    word = segments[0]
+    if word in BILLED[speaks]:
+        return Cost.BILLED
+    if word in ACCOUNT[speaks]:
+        return Cost.ACCOUNT
+    below = FREE[speaks].get(word)
+    return Cost.FREE if below is not None and below.issuperset(segments[2::2]) else Cost.UNKNOWN
 
 
 def check_listed(place: str, speaks: str, paths: object) -> tuple[str, ...]:
@@ -44,12 +71,12 @@ def check_listed(place: str, speaks: str, paths: object) -> tuple[str, ...]:
     """
     if not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
         raise InvalidInput(f'{place}: must be a list of paths like ["/v1/files"].', field=place)
-    known = PATHS[speaks]
     for path in paths:
-        cost = known.get(path.removeprefix("/v1/")) if path.startswith("/v1/") else None
-        if cost is None:
-            free = ", ".join(f"/v1/{word}" for word, cost in known.items() if cost is Cost.FREE)
-            raise InvalidInput(f"{place}: “{path[:80]}” is not known to be free; {free} are.", field=place)
+        start, _, word = path.rpartition("/")
+        cost = cost_of([word], speaks) if start == "/v1" else Cost.UNKNOWN
         if cost is not Cost.FREE:
-            raise InvalidInput(f"{place}: “{path}” cannot be listed: {cost.value}", field=place)
-    return tuple(path.removeprefix("/v1/") for path in paths)
+            free = ", ".join(f"/v1/{one}" for one in FREE[speaks])
+            raise InvalidInput(
+                f"{place}: “{path[:80]}” cannot be listed: {cost.value} Those can be: {free}.", field=place
+            )
+    return tuple(path.rpartition("/")[2] for path in paths)
