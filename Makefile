@@ -40,6 +40,7 @@ bench: $(EQUIPPED) ## The benchmarks, each printing ratios
 	$(BIN)/python benchmarks/ledger_postgres.py
 	$(BIN)/python benchmarks/ledger_growth.py --events 1000000
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/gateway_streams.py
 
 catalog: $(EQUIPPED) ## Bring the Italian catalog up to date; prints what lacks a translation
 	@$(BIN)/python tools/catalogs.py extract
