@@ -4,7 +4,7 @@ Starts a provider, `tokenpool serve` in front of it, and a driver. Prints whole 
 second at saturation and their ratio to a peer that already listens (its provider at --provider-port),
 what a refusal costs against an admission, and what the gateway adds at 40 requests a second: to a whole
 answer, and to the first byte of a stream. Usage:
-python benchmarks/gateway.py [--seconds 6] [--rounds 3] [--connections 32]
+python benchmarks/gateway.py [--seconds 6] [--rounds 3] [--connections 128] [--streams 400]
     [--peer http://127.0.0.1:4000 --peer-key sk-... --provider-port 9102]
 """
 
@@ -57,21 +57,24 @@ async def measure(given: argparse.Namespace) -> None:
 
 async def _saturations(given: argparse.Namespace, server: wire.Server) -> dict[str, float]:
     """Return per second, in turn and by medians: whole answers, streams, refusals, and the peer's."""
-    whole = await server.connected(given.connections)
-    streams = await server.connected(given.connections, stream=True)
-    refused = [await wire.connected(server.url, server.keys[-1]) for _ in range(given.connections)]
+
+    async def at(url: str, keys: list[str], count: int, *, stream: bool = False, status: int = wire.OK) -> float:
+        opened = [await wire.connected(url, keys[one % len(keys)], stream=stream) for one in range(count)]
+        try:
+            return await wire.saturation(opened, given.seconds, status=status)
+        finally:
+            for connection in opened:
+                connection.transport.close()
+
+    *spending, refused = server.keys
     work: dict[str, Callable[[], Awaitable[float]]] = {
-        "whole": lambda: wire.saturation(whole, given.seconds),
-        "streamed": lambda: wire.saturation(streams, given.seconds),
-        "refused": lambda: wire.saturation(refused, given.seconds, status=REFUSED),
+        "whole": lambda: at(server.url, spending, given.connections),
+        "streamed": lambda: at(server.url, spending, given.streams, stream=True),
+        "refused": lambda: at(server.url, [refused], given.connections, status=REFUSED),
     }
     if given.peer:
-        peer = [
-            [await wire.connected(given.peer, given.peer_key, stream=stream) for _ in range(PEER_CONNECTIONS)]
-            for stream in (False, True)
-        ]
-        work["peer, whole"] = lambda: wire.saturation(peer[0], given.seconds)
-        work["peer, streamed"] = lambda: wire.saturation(peer[1], given.seconds)
+        work["peer, whole"] = lambda: at(given.peer, [given.peer_key], PEER_CONNECTIONS)
+        work["peer, streamed"] = lambda: at(given.peer, [given.peer_key], PEER_CONNECTIONS, stream=True)
     for measured in work.values():
         await measured()  # warm
     rounds = [{name: await measured() for name, measured in work.items()} for _ in range(given.rounds)]
@@ -96,7 +99,8 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=6)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=32)
+    options.add_argument("--connections", type=int, default=128)
+    options.add_argument("--streams", type=int, default=400)
     options.add_argument("--provider-port", type=int, default=0)
     options.add_argument("--peer", default="")
     options.add_argument("--peer-key", default="")
