@@ -1,7 +1,13 @@
-"""Every event rated again with the price version it is pinned to; corrections with the event they correct."""
+"""Every event rated again with the price version it is pinned to; corrections with the event they correct.
 
-from collections.abc import Iterator
+Events of one price and mode are rated together, as columns. What differs there, used a tool or was
+corrected is looked at one by one: only that tells which, and what it should cost.
+"""
+
+from array import array
+from collections.abc import Collection, Iterator
 from itertools import islice
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -9,9 +15,13 @@ from tokenpool.kernel.errors import UnknownModel
 from tokenpool.metering import correct
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.rate import rate_event
+from tokenpool.pricing.columns import BLOCK, TYPE, Counts, rate_columns
 from tokenpool.pricing.own import Prices
 
-AT_ONCE = 500
+_MODE = ("price_version", "batch", "us_only", "fast")
+_TOKENS = tuple(f"{name}_tokens" for name in Counts._fields)
+_NANO = tuple(f"{name}_nano" for name in (*Counts._fields, "cost"))
+_TOOLS = ("web_search_requests", "code_execution_seconds", "web_search_nano", "code_execution_nano")
 
 
 def broken(rows: "QuerySet[UsageEvent]", book: Prices) -> Iterator[str]:
@@ -20,16 +30,40 @@ def broken(rows: "QuerySet[UsageEvent]", book: Prices) -> Iterator[str]:
     An event that was corrected and its corrections together cost what the last one's version says.
     """
     corrections = dict(rows.exclude(corrects=None).values_list("id", "corrects"))
-    originals = rows.filter(corrects=None).iterator(chunk_size=AT_ONCE)
-    while events := list(islice(originals, AT_ONCE)):
-        chains = correct.earlier(events[0].organization_id, [event.id for event in events]) if corrections else {}
-        for event in events:
+    corrected = frozenset(corrections.values())
+    originals = rows.filter(corrects=None).values_list("id", *_TOOLS, *_MODE, *_TOKENS, *_NANO)
+    stream = originals.iterator(chunk_size=BLOCK)
+    while some := list(islice(stream, BLOCK)):
+        suspects = list(_suspects(some, corrected, book))
+        for event in rows.filter(id__in=suspects).order_by("id") if suspects else ():
+            chains = correct.earlier(event.organization_id, [event.id]) if event.id in corrected else {}
             chain = [event, *chains.get(event.id, ())]
             for length in range(1, len(chain) + 1):
                 corrections.pop(chain[length - 1].id, None)
                 yield from _rated_again(chain[:length], book)
-    for event_id, corrected in sorted(corrections.items()):
-        yield f"{event_id} corrects {corrected}, which is not there or was corrected otherwise"
+    for event_id, name in sorted(corrections.items()):
+        yield f"{event_id} corrects {name}, which is not there or was corrected otherwise"
+
+
+def _suspects(events: list[tuple[Any, ...]], corrected: Collection[str | None], book: Prices) -> Iterator[str]:
+    """Yield the ids of those to look at one by one: together the others cost what is stored."""
+    alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for event_id, *facts in events:
+        if event_id in corrected or any(facts[: len(_TOOLS)]):
+            yield event_id
+        else:
+            mode = facts[len(_TOOLS) :][: len(_MODE)]
+            alike.setdefault(tuple(mode), []).append((event_id, *facts[len(_TOOLS + _MODE) :]))
+    for (version, batch, us_only, fast), group in alike.items():
+        ids, *columns = zip(*group, strict=True)
+        numbers = [array(TYPE, column) for column in columns]
+        counts, stored = Counts(*numbers[: len(_TOKENS)]), numbers[len(_TOKENS) :]
+        try:
+            costs = rate_columns(counts, book.by_version(version), batch=batch, us_only=us_only, fast=fast)
+        except UnknownModel:
+            costs = None
+        if costs is None or [*costs] != stored:
+            yield from ids
 
 
 def _rated_again(chain: list[UsageEvent], book: Prices) -> Iterator[str]:
