@@ -121,6 +121,15 @@ def test_bad_questions_are_named(past: Past, body: object, field: str) -> None:
     assert (status in (400, 404), field) == (True, told["error"]["details"]["field"]), told
 
 
+def test_more_limits_than_can_be_tried_are_refused_and_not_cut_off(past: Past) -> None:
+    """1,001 limits: 400 with the most there can be, where the last one was left out in silence."""
+    limit = {"scope": {"type": "organization"}, "amount": "1"}
+
+    status, told = ask(past, {"month": "2026-10", "limits": [limit] * 1001})
+
+    assert (400, "limits: at most 1,000.") == (status, told["error"]["message"])
+
+
 def test_only_who_sees_spend_may_ask(past: Past) -> None:
     """A meter key may not; another organization's month is empty."""
     there = aurora("Borealis", "borealis.example")

@@ -78,7 +78,9 @@ def _steps(by: Principal, body: Question) -> tuple[Iterator[Outcome], Callable[[
     if body.limits is not None:
         if body.rows is not None:
             raise InvalidInput("limits: ask about prices or about limits, not both at once.", field="limits")
-        tried = [_cap(by, limit) for limit in body.limits[:MOST_ROWS]]
+        if len(body.limits) > MOST_ROWS:
+            raise InvalidInput(f"limits: at most {MOST_ROWS:,}.", field="limits")
+        tried = [_cap(by, limit) for limit in body.limits]
         own = own_prices.book_of(by.organization_id, book)
         return other_limits.limits(by=by, month=month, book=own, supposed=tried), lambda found: _limits(month, found)
     if len(body.rows or ()) > MOST_ROWS:
