@@ -222,6 +222,8 @@ async def test_bad_input_names_its_field_and_holds_nothing(meter: Meter, more: d
         ({"input_tokens": None, "output_tokens": 1}, "usage.input_tokens"),
         ({"input_tokens": 1}, "usage.output_tokens"),
         ({"output": 1_000_000}, "usage"),
+        ({"input_tokens": 1, "output_tokens": 1, "server_tool_use": "2"}, "usage.server_tool_use"),
+        ({"input_tokens": 1, "output_tokens": 1, "cache_creation": [5]}, "usage.cache_creation"),
     ],
 )
 async def test_bad_usage_settles_nothing(meter: Meter, usage: dict[str, Any], field: str) -> None:

@@ -131,6 +131,9 @@ def reported(usage: dict[str, Any]) -> Reported:
         for name in ("input_tokens", "output_tokens"):
             if usage.get(name) is None:
                 raise InvalidInput(f"usage.{name}: must be given, 0 if there were none.", field=f"usage.{name}")
+        for name in ("cache_creation", "server_tool_use"):
+            if not isinstance(usage.get(name), dict | None):
+                raise InvalidInput(f"usage.{name}: must be an object or null.", field=f"usage.{name}")
         return extract.reported(usage)
     try:
         classes = Classes.model_validate(usage)
