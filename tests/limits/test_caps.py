@@ -10,7 +10,9 @@ from builders import DOLLAR, Aurora, aurora
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import caps
+from tokenpool.limits.hierarchy import member_scope
 from tokenpool.limits.models import SpendLimit
+from tokenpool.organizations import members
 
 
 @pytest.fixture
@@ -39,6 +41,21 @@ def test_the_newest_row_stands_though_the_clock_stepped_back(org: Aurora) -> Non
         stood += [row.amount_nano for row in caps.standing(org.organization_id)]
 
     assert [10 * DOLLAR, 5 * DOLLAR, 7 * DOLLAR, 6 * DOLLAR] == stood
+
+
+def test_the_limit_of_a_removed_member_stands_but_is_in_force_no_more(org: Aurora) -> None:
+    """Of $9 for all and $4 for one who leaves, the first alone is listed; the other's history of one row stays."""
+    scope = member_scope(org.farid.member_id)
+    caps.set_limit(by=org.ada, scope="organization", basis="pool", amount_nano=9 * DOLLAR)
+    caps.set_limit(by=org.ada, scope=scope, basis="each", amount_nano=4 * DOLLAR)
+    before = [row.amount_nano for row in caps.in_force(org.organization_id)]
+
+    members.remove(by=org.ada, member_id=org.farid.member_id)
+
+    assert [9 * DOLLAR, 4 * DOLLAR] == before
+    assert [9 * DOLLAR] == [row.amount_nano for row in caps.in_force(org.organization_id)]
+    assert 2 == len(caps.standing(org.organization_id))
+    assert 1 == len(caps.history(by=org.ada, scope=scope, basis="each"))
 
 
 def test_two_owners_at_once_lose_nothing(org: Aurora) -> None:

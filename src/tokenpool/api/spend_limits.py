@@ -52,10 +52,10 @@ class Wanted(Strict):
 
 @router.get("spend_limits")
 def listed(request: KeyRequest) -> dict[str, Any]:
-    """List the standing limits: organization, seat types, groups, members."""
+    """List the limits in force: organization, seat types, groups, present members."""
     request.auth.require(Right.SET_LIMITS)
     wanted = set(_many(request.GET, "scope_type"))
-    rows = [as_limit(row) for row in caps.standing(request.auth.organization_id)]
+    rows = [as_limit(row) for row in caps.in_force(request.auth.organization_id)]
     return {"data": [row for row in rows if not wanted or row["scope"]["type"] in wanted], "next_page": None}
 
 

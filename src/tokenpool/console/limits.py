@@ -27,7 +27,7 @@ GROUPS_SHOWN = 12
 def index(request: PageRequest) -> HttpResponse:
     """Show every limit that can be set and every one that is."""
     by = request.principal
-    rows = caps.standing(by.organization_id)
+    rows = caps.in_force(by.organization_id)
     standing = {(row.scope, row.basis, row.window): row for row in rows}
     own = [row for row in rows if row.scope.startswith("member:")]
     above = [(ORGANIZATION, _("Organization"), overview.pool(by=by))]

@@ -10,7 +10,7 @@ from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.kernel.money import MAX_NANO, dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits import windows
-from tokenpool.limits.hierarchy import ORGANIZATION, Cap, group_scope
+from tokenpool.limits.hierarchy import ORGANIZATION, Cap, group_scope, member_scope
 from tokenpool.limits.models import SpendLimit
 from tokenpool.organizations import groups, seats, trail
 from tokenpool.organizations.models import Gate, Member
@@ -120,6 +120,13 @@ def standing(organization_id: str, scopes: Collection[str] | None = None) -> lis
         latest[row.scope, row.basis, row.window] = row
     found = [row for row in latest.values() if row.state != "not_set"]
     return sorted(found, key=lambda row: (_level(row.scope), row.scope, row.basis, row.window))
+
+
+def in_force(organization_id: str) -> list[SpendLimit]:
+    """Return the limits that can bind somebody: all that stand, but those of removed members."""
+    gone = Member.objects.filter(organization_id=organization_id).exclude(removed_at=None)
+    scopes = {member_scope(member_id) for member_id in gone.values_list("id", flat=True)}
+    return [row for row in standing(organization_id) if row.scope not in scopes]
 
 
 def history(*, by: Principal, scope: str, basis: str, window: str = "month") -> list[SpendLimit]:
