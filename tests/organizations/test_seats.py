@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builders import aurora
 from tokenpool.kernel import clock
-from tokenpool.kernel.errors import Conflict, InvalidInput
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed
 from tokenpool.kernel.period import Month
 from tokenpool.organizations import seats
 from tokenpool.organizations.models import Gate, SeatAssignment
@@ -64,6 +64,21 @@ def test_an_unknown_seat_type_names_the_known_ones(database: Path) -> None:
 
     with pytest.raises(InvalidInput, match="it must be chat, chat_claude_code or null"):
         seats.assign(by=found.ada, member_id=found.farid.member_id, seat_type="gold")
+
+
+def test_an_admin_changes_everybodys_seat_type_but_their_own(database: Path) -> None:
+    """A seat type has limits: the admin's own stays Chat with one row until an owner gives another; an owner may."""
+    found = aurora()
+    own = found.chiara.member_id
+
+    with pytest.raises(NotAllowed, match="nobody changes their own; ask an owner"):
+        seats.assign(by=found.chiara, member_id=own, seat_type="chat_claude_code")
+
+    assert ["chat"] == [row.seat_type for row in seats.history(by=found.ada, member_id=own)]
+    seats.assign(by=found.chiara, member_id=found.farid.member_id, seat_type="chat_claude_code")
+    seats.assign(by=found.bruno, member_id=own, seat_type="chat_claude_code")
+    mine = seats.assign(by=found.bruno, member_id=found.bruno.member_id, seat_type="chat_claude_code")
+    assert ("chat_claude_code", 2) == (mine.seat_type, len(seats.history(by=found.ada, member_id=own)))
 
 
 def test_a_change_counts_from_the_day_it_is_made(database: Path) -> None:

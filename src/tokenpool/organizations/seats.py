@@ -7,7 +7,7 @@ from django.db import transaction
 
 from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
+from tokenpool.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.organizations import trail
 from tokenpool.organizations.models import Gate, Member, Organization, SeatAssignment, SeatType
@@ -39,7 +39,7 @@ def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str 
     is then a conflict instead of a loss.
 
     Raises:
-        NotAllowed: without the right to manage members.
+        NotAllowed: without the right to manage members; oneself without the right to set limits.
         InvalidInput: no such seat type, or one that is not covered while HIPAA-ready.
         NotFound: no such member.
         Conflict: the member's seat type has changed since *expect*.
@@ -54,6 +54,8 @@ def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str 
         before = found.seat_type
         if before == seat_type:
             return found
+        if member_id == by.member_id and not by.may(Right.SET_LIMITS):
+            raise NotAllowed("Another seat type has other limits, so nobody changes their own; ask an owner.")
         if expect is not None and expect != (before or NO_SEAT):
             raise Conflict(_conflict_sentence(found), field="seat_type")
         rows = SeatAssignment.objects.filter(organization_id=by.organization_id, member_id=member_id)
