@@ -20,6 +20,8 @@ class Action(StrEnum):
     GROUP_MEMBERS_REMOVED = "group_members_removed"
     API_KEY_CREATED = "api_key_created"
     API_KEY_REVOKED = "api_key_revoked"
+    DEVICE_APPROVED = "device_approved"
+    DEVICE_DENIED = "device_denied"
     SPEND_LIMIT_SET = "spend_limit_set"
     SPEND_LIMIT_REMOVED = "spend_limit_removed"
     OWN_PRICE_SET = "own_price_set"

@@ -9,5 +9,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/email/", page_not_found, {"exception": Http404()}),
     path("accounts/", include("allauth.account.urls")),
     path("v1/", include("tokenpool.api.urls")),
+    path("", include("tokenpool.api.device_sign_in")),
     path("", include("tokenpool.console.urls")),
 ]

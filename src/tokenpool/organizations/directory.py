@@ -9,18 +9,21 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import date
 
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import NotAuthenticated, NotFound
 from tokenpool.kernel.group_commit import Row, Store
 from tokenpool.organizations.api_keys import hash_key, looks_like_key
+from tokenpool.organizations.device_tokens import ENDED, looks_like_token
 from tokenpool.pricing.own import NONE, OwnPrices, OwnRow
 
 MOST_CACHED = 100_000
 UNKNOWN_KEY = "This key is not known here or was revoked; make a new one under Keys."
 
-_FACTS = """
+_COLUMNS = """
 select k.organization_id, k.id, k.kind, k.product, k.member_id, m.email, m.name, m.seat_type, m.cost_center,
        m.group_ids, s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens,
-       o.refusal_status, g.version, w.name, w.email
+       o.refusal_status, g.version, w.name, w.email, """
+_KEYS = """
 from organizations_apikey k
 join organizations_organization o on o.id = k.organization_id
 join organizations_gate g on g.organization_id = k.organization_id
@@ -28,12 +31,16 @@ left join organizations_member m
   on m.organization_id = k.organization_id and m.id = k.member_id and m.removed_at is null
 left join organizations_seattype s on s.plan_id = o.plan_id and s.key = m.seat_type
 left join organizations_member w on w.organization_id = k.organization_id and w.role = 'primary_owner'
-where k.key_hash = ? and k.revoked_at is null
 """
+_FACTS = f"{_COLUMNS} 0 {_KEYS} where k.key_hash = ? and k.revoked_at is null"
+_DEVICE_FACTS = (
+    f"{_COLUMNS} t.expires_us {_KEYS} join organizations_devicetoken t on t.organization_id = k.organization_id "
+    "and t.key_id = k.id where t.token_hash = ? and t.kind = 'access' and k.revoked_at is null"
+)
 _MEMBER = """
 select g.organization_id, '', 'member', cast(? as varchar(20)), m.id, m.email, m.name, m.seat_type, m.cost_center,
        m.group_ids, s.name, s.products, s.hipaa_covered, o.hipaa_ready_at is not null, o.clamps_max_tokens,
-       o.refusal_status, g.version, w.name, w.email
+       o.refusal_status, g.version, w.name, w.email, 0
 from organizations_member m
 join organizations_organization o on o.id = m.organization_id
 join organizations_gate g on g.organization_id = m.organization_id
@@ -70,6 +77,12 @@ class KeyFacts:
     version: int
     ask: str  # whom to ask: the primary owner's name and address
     own_prices: OwnPrices = NONE
+    expires_us: int = 0  # of a device's access token; 0: never
+
+    @property
+    def is_over(self) -> bool:
+        """True once the token has expired."""
+        return 0 < self.expires_us <= clock.timestamp(clock.now())
 
 
 class Directory:
@@ -85,17 +98,20 @@ class Directory:
         """Return the facts of *secret*.
 
         Raises:
-            NotAuthenticated: not a key, unknown, revoked, or its member was removed.
+            NotAuthenticated: not a key, unknown, revoked, expired, or its member was removed.
         """
-        if not looks_like_key(secret):
+        is_device = looks_like_token(secret)
+        if not is_device and not looks_like_key(secret):
             raise NotAuthenticated(UNKNOWN_KEY)
         digest = hash_key(secret)
         known = self._cached.get(digest)
         if known is not None:
             version = await self._store.read(_VERSION, (known.organization_id,))
-            if version and version[0][0] == known.version:
+            if version and version[0][0] == known.version and not known.is_over:
                 return known
-        return await self._read(digest)
+        if is_device:
+            return await self._read(digest, _DEVICE_FACTS, ENDED)
+        return await self._read(digest, _FACTS, UNKNOWN_KEY)
 
     async def member(self, organization_id: str, member: str, product: str) -> KeyFacts:
         """Return the facts of a call on behalf of *member* (id or e-mail address) with *product*.
@@ -131,12 +147,13 @@ class Directory:
         rows = await self._store.read(_GROUP, (organization_id, group_id))
         return str(rows[0][0]) if rows else group_id
 
-    async def _read(self, digest: str) -> KeyFacts:
-        rows = await self._store.read(_FACTS, (digest,))
-        if not rows or (rows[0][2] == "product" and rows[0][5] is None):
+    async def _read(self, digest: str, sql: str, unknown: str) -> KeyFacts:
+        rows = await self._store.read(sql, (digest,))
+        facts = _facts(rows[0]) if rows else None
+        if facts is None or facts.is_over or (facts.kind == "product" and not facts.member_email):
             self._cached.pop(digest, None)
-            raise NotAuthenticated(UNKNOWN_KEY)
-        facts = self._cached[digest] = await self._with_prices(_facts(rows[0]))
+            raise NotAuthenticated(unknown)
+        facts = self._cached[digest] = await self._with_prices(facts)
         if len(self._cached) > MOST_CACHED:
             self._cached.popitem(last=False)
         return facts
@@ -144,7 +161,7 @@ class Directory:
 
 def _facts(row: Row) -> KeyFacts:
     (organization_id, key_id, kind, product, member_id, email, name, seat_type, cost_center, group_ids, seat_name,
-     products, covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email) = row  # fmt: skip
+     products, covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email, expires_us) = row  # fmt: skip
     opened = json.loads(products) if isinstance(products, str) else (products or [])
     return KeyFacts(
         organization_id=organization_id,
@@ -164,6 +181,7 @@ def _facts(row: Row) -> KeyFacts:
         refusal_status=refusal_status,
         version=version,
         ask=f"{owner_name} ({owner_email})",
+        expires_us=expires_us,
     )
 
 

@@ -184,14 +184,55 @@ class ApiKey(models.Model):
     product = models.CharField(max_length=20, blank=True)  # chat, claude_code, api; empty unless kind is product
     member_id = models.CharField(max_length=40, blank=True)  # the member it spends for; empty unless kind is product
     name = models.CharField(max_length=80)
-    key_hash = models.CharField(max_length=64, unique=True)
-    hint = models.CharField(max_length=40)  # prefix and last four characters, for recognizing it
+    key_hash = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001 - null: its secrets are DeviceTokens
+    hint = models.CharField(max_length=40)  # prefix and last four characters, or the device's address
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=254)
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["organization_id", "member_id"], name="keys_of_member")]
+
+    @property
+    def is_device(self) -> bool:
+        """True for the sign-in of a device, whose secrets rotate."""
+        return self.key_hash is None
+
+
+class DeviceRequest(models.Model):
+    """A device asks to be signed in: nobody's until a member decides. Kept for a while after it expired."""
+
+    id = models.CharField(max_length=40, primary_key=True)
+    device_code_hash = models.CharField(max_length=64, unique=True)
+    user_code_hash = models.CharField(max_length=64, unique=True)
+    client = models.CharField(max_length=40, blank=True)  # “Claude Code 2.1.330”, as it called itself
+    address = models.CharField(max_length=40)
+    asked_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    polled_at = models.DateTimeField(null=True)
+    looked_up = models.SmallIntegerField(default=0)  # how often somebody typed its code
+    state = models.CharField(max_length=10, default="waiting")  # approved, denied, used
+    organization_id = models.CharField(max_length=40, blank=True)  # once approved: whose
+    member_id = models.CharField(max_length=40, blank=True)
+    key_id = models.CharField(max_length=40, blank=True)  # once used: the sign-in it became
+
+
+class DeviceToken(models.Model):
+    """A secret of a device's sign-in: an access token, or the refresh token that came with it. Only hashes are kept."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)
+    key_id = models.CharField(max_length=40)
+    kind = models.CharField(max_length=8)  # access, refresh
+    generation = models.IntegerField()  # how many renewals lie between it and the approval
+    token_hash = models.CharField(max_length=64, unique=True)
+    issued_at = models.DateTimeField()
+    expires_us = models.BigIntegerField()
+    used_at = models.DateTimeField(null=True)  # of a refresh token: when it was first used
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "key_id"], name="tokens_of_sign_in")]
 
 
 class OwnPrice(models.Model):

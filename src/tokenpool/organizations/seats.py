@@ -32,6 +32,14 @@ def types(organization_id: str) -> list[SeatType]:
     return list(SeatType.objects.filter(plan_id=plan_id).order_by("position"))
 
 
+def opens(organization_id: str, seat_type: str | None, product: str) -> bool:
+    """Tell whether *seat_type* opens *product* now: included, and covered while the organization is HIPAA-ready."""
+    found = next((one for one in types(organization_id) if one.key == seat_type), None)
+    if found is None or product not in found.products:
+        return False
+    return found.hipaa_covered or Organization.objects.filter(id=organization_id, hipaa_ready_at=None).exists()
+
+
 def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str | None = None) -> Member:
     """Give a member a seat type (None: no seat) from now on; the same one again changes nothing.
 
