@@ -5,6 +5,7 @@ from django.urls import path
 from tokenpool.console import (
     alerts,
     audit_log,
+    device,
     groups,
     invoices,
     keys,
@@ -52,6 +53,8 @@ urlpatterns = [
     path("keys", keys.index, name="keys"),
     path("keys/mint", keys.mint, name="keys-mint"),
     path("keys/<str:key_id>/revoke", keys.revoke, name="keys-revoke"),
+    path("device", device.index, name="device"),
+    path("device/decide", device.decide, name="device-decide"),
     path("alerts", alerts.index, name="alerts"),
     path("alerts/read", alerts.read, name="alerts-read"),
     path("audit", audit_log.index, name="audit"),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tokenpool.gateway import free, holds, passing, quote
+from tokenpool.gateway import claude_code, free, holds, passing, quote
 from tokenpool.gateway.answers import Endpoint, answering
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.formats import Format
@@ -50,6 +50,13 @@ def routes(parts: Parts) -> list[BaseRoute]:
             Route(f"/v1/tokenpool/holds/{{hold_id}}/{verb.__name__}", served(holds.of_one(verb)), methods=["POST"])
             for verb in (holds.settle, holds.extend, holds.void)
         ),
+        *(
+            Route(f"/v1/{signal}", served(claude_code.telemetry), methods=["POST"])
+            for signal in ("metrics", "logs", "traces")
+        ),
+        Route("/api/hello", served(claude_code.hello), methods=["GET"]),
+        Route("/api/oauth/usage", served(claude_code.usage), methods=["GET"]),
+        Route("/managed/settings", served(claude_code.managed_settings), methods=["GET"]),
         Route("/v1/{path:providers}", either(passing.pass_on), methods=passing.METHODS),
         Route("/healthz", healthy, methods=["GET"]),
         Route("/readyz", served(ready), methods=["GET"]),

@@ -28,6 +28,12 @@ ENDED = "This sign-in has ended or has expired; sign in again (in Claude Code: /
 _EARLY = timedelta(seconds=POLL_SECONDS - 1)  # a poll on its way may catch up a second
 _SHAPE = re.compile(r"tp-device-[A-Za-z0-9_-]{43}", re.ASCII)
 _UNKNOWN = Refused("invalid_grant", ENDED)
+_ANSWERS = {
+    "waiting": Refused("authorization_pending", "Nobody has decided yet."),
+    "denied": Refused("access_denied", "The sign-in was denied."),
+    "expired": Refused("expired_token", "The code has expired; start again."),
+    "used": Refused("invalid_grant", "This device code was used already; the sign-in it gave has ended."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +68,14 @@ def redeem(device_code: str) -> Tokens | Refused:
     if found.polled_at is not None and abs(now - found.polled_at) < _EARLY:
         DeviceRequest.objects.filter(id=found.id).update(polled_at=now)
         return Refused("slow_down", f"Ask every {POLL_SECONDS} seconds at most.")
-    match state_of(found, now):
-        case "used":
-            _end(found.organization_id, found.key_id, "its device code came again")
-            return Refused("invalid_grant", "This device code was used already; the sign-in it gave has ended.")
-        case "expired":
-            return Refused("expired_token", "The code has expired; start again.")
-        case "denied":
-            return Refused("access_denied", "The sign-in was denied.")
-        case "waiting":
-            DeviceRequest.objects.filter(id=found.id).update(polled_at=now)
-            return Refused("authorization_pending", "Nobody has decided yet.")
-    return _sign_in(found, now)
+    state = state_of(found, now)
+    if state == "approved":
+        return _sign_in(found, now)
+    if state == "used":
+        _end(found.organization_id, found.key_id, "its device code came again")
+    elif state == "waiting":
+        DeviceRequest.objects.filter(id=found.id).update(polled_at=now)
+    return _ANSWERS[state]
 
 
 def renew(refresh_token: str) -> Tokens | Refused:
@@ -145,7 +147,8 @@ def _sign_in(found: DeviceRequest, now: datetime) -> Tokens | Refused:
 
 def _issue(key: ApiKey, member: Member, generation: int) -> Tokens:
     now = clock.now()
-    tokens = Tokens(*(f"tp-{kind}-{secrets.token_urlsafe(32)}" for kind in ("device", "refresh")), member.email)
+    access, refresh = (f"tp-{kind}-{secrets.token_urlsafe(32)}" for kind in ("device", "refresh"))
+    tokens = Tokens(access, refresh, member.email)
     lives = (("access", tokens.access_token, ACCESS_DAYS), ("refresh", tokens.refresh_token, REFRESH_DAYS))
     DeviceToken.objects.bulk_create(
         DeviceToken(

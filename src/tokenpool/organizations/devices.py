@@ -17,8 +17,8 @@ from tokenpool.audit.actions import Action
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, NotAllowed
 from tokenpool.organizations import seats, trail
-from tokenpool.organizations.models import DeviceRequest, Gate, Member, Organization, Person
-from tokenpool.organizations.roles import Principal, Role
+from tokenpool.organizations.models import DeviceRequest, Gate, Member, Person
+from tokenpool.organizations.roles import Principal
 
 PRODUCT = "claude_code"
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so no words; no digits to mistake (RFC 8628 6.1)
@@ -48,17 +48,6 @@ class Refused:
 
     error: str
     description: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A person's membership, whether its seat opens Claude Code, and whom to ask where it does not."""
-
-    organization: Organization
-    member: Member
-    seat_name: str
-    opens: bool
-    ask: str
 
 
 def ask(*, user_agent: str, address: str) -> Asked | Refused:
@@ -121,18 +110,6 @@ def admitted(organization_id: str, member_id: str) -> Member | None:
     if member is None or not seats.opens(organization_id, member.seat_type, PRODUCT):
         return None
     return member if Person.objects.filter(id=member.person_id, is_active=True).exists() else None
-
-
-def places_of(person: Person) -> list[Place]:
-    """Return the memberships of *person* in the order of joining."""
-    found = []
-    for member in Member.objects.filter(person_id=person.id, removed_at=None).order_by("added_at", "id"):
-        organization = Organization.objects.get(id=member.organization_id)
-        owner = Member.objects.get(organization_id=organization.id, role=Role.PRIMARY_OWNER)
-        seat_name = seats.name_of(organization.id, member.seat_type) if member.seat_type else ""
-        opens = seats.opens(organization.id, member.seat_type, PRODUCT)
-        found.append(Place(organization, member, seat_name, opens, f"{owner.name} ({owner.email})"))
-    return found
 
 
 def normalized(code: str) -> str:

@@ -161,7 +161,8 @@ class Directory:
 
 def _facts(row: Row) -> KeyFacts:
     (organization_id, key_id, kind, product, member_id, email, name, seat_type, cost_center, group_ids, seat_name,
-     products, covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email, expires_us) = row  # fmt: skip
+     products, covered, hipaa_ready, clamps, refusal_status, version, owner_name, owner_email,
+     expires_us) = row  # fmt: skip
     opened = json.loads(products) if isinstance(products, str) else (products or [])
     return KeyFacts(
         organization_id=organization_id,
