@@ -4,7 +4,7 @@ A code in the link is looked up and shown, and never decided upon by itself: who
 such a link must not get in by it.
 """
 
-from allauth.core import ratelimit
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -16,6 +16,7 @@ from tokenpool.organizations import devices
 from tokenpool.organizations.models import DeviceRequest
 
 TOO_MANY, UNKNOWN = 429, 404
+MOST_CODES_A_MINUTE = 10  # of one person in one process
 
 
 @page()
@@ -49,7 +50,9 @@ def _about(request: PageRequest, code: str) -> HttpResponse:
 
 def _looked_up(request: PageRequest, code: str) -> tuple[DeviceRequest | None, str, int]:
     """Return the waiting request behind *code*, or a sentence and a status."""
-    if not ratelimit.consume(request, action="device_code", user=request.user):
+    tries = f"device-codes:{request.user.pk}"
+    cache.add(tries, 0, 60)
+    if cache.incr(tries) > MOST_CODES_A_MINUTE:
         return None, _("You have tried too many codes. Wait a few minutes, then start again on the device."), TOO_MANY
     found = devices.look_up(code)
     if found is None or devices.state_of(found, clock.now()) != "waiting":

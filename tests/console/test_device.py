@@ -1,0 +1,107 @@
+"""The page where a person lets a device in: what asks is shown, and nothing is decided by a link."""
+
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from builders import Aurora, aurora
+from tokenpool.organizations import devices
+from tokenpool.organizations.devices import Asked
+from tokenpool.organizations.models import DeviceRequest, Member, Person
+from tokenpool.organizations.roles import Principal
+
+
+@pytest.fixture
+def org(database: Path) -> Aurora:
+    """Return the usual organization; nobody has tried a code."""
+    cache.clear()
+    return aurora()
+
+
+def browser(who: Principal, language: str = "en") -> Client:
+    """Return a signed-in browser."""
+    client = Client(headers={"accept-language": language})
+    client.force_login(Person.objects.get(id=Member.objects.get(id=who.member_id).person_id))
+    return client
+
+
+def asked(agent: str = "claude-code/2.1.330") -> Asked:
+    """Let a device ask."""
+    found = devices.ask(user_agent=agent, address="192.0.2.7")
+    assert isinstance(found, Asked)
+    return found
+
+
+def text(client: Client, code: str = "") -> tuple[int, str]:
+    """Open the page."""
+    answer = client.get("/device", {"user_code": code} if code else {})
+    return answer.status_code, answer.content.decode()
+
+
+def test_a_link_shows_what_asks_and_decides_nothing(org: Aurora) -> None:
+    """Client, address and code are shown with both buttons; the request still waits."""
+    code = devices.written(asked().user_code)
+
+    status, shown = text(browser(org.elena), code)
+
+    assert 200 == status
+    assert all(word in shown for word in ("Claude Code 2.1.330", "192.0.2.7", code, "Allow", "Deny"))
+    assert "waiting" == DeviceRequest.objects.get().state
+
+
+@pytest.mark.parametrize(("decision", "state"), [("allow", "approved"), ("deny", "denied")])
+def test_a_person_decides_once(org: Aurora, decision: str, state: str) -> None:
+    """The second time the code is not known any more."""
+    code, client = asked().user_code, browser(org.elena)
+
+    first = client.post("/device/decide", {"user_code": code, "decision": decision})
+    second = client.post("/device/decide", {"user_code": code, "decision": "allow"})
+
+    assert (200, 404, state) == (first.status_code, second.status_code, DeviceRequest.objects.get().state)
+
+
+def test_a_seat_without_claude_code_can_only_deny(org: Aurora) -> None:
+    """Farid sees why; a form that asks for more is refused."""
+    code, client = asked().user_code, browser(org.farid)
+
+    _, shown = text(client, code)
+    answer = client.post("/device/decide", {"user_code": code, "decision": "allow"})
+
+    assert "Your seat type does not include Claude Code" in shown
+    assert 'value="allow"' not in shown
+    assert (403, "waiting") == (answer.status_code, DeviceRequest.objects.get().state)
+
+
+def test_a_wrong_code_says_what_to_do_and_the_eleventh_in_a_minute_is_not_looked_up(org: Aurora) -> None:
+    """404 with a sentence ten times, then 429, also for a right one; another person is not concerned."""
+    client = browser(org.elena)
+
+    assert [404] * 10 == [text(client, "BBBB-BBBB")[0] for _ in range(10)]
+    status, shown = text(client, asked().user_code)
+
+    assert 429 == status
+    assert "too many codes" in shown
+    assert 200 == text(browser(org.ada), asked().user_code)[0]
+
+
+def test_the_page_asks_for_a_code_in_italian_too(org: Aurora) -> None:
+    """The form has one field; whoever is not signed in is asked to first, and keeps the code."""
+    Person.objects.update(language="it")
+
+    _, shown = text(browser(org.elena, "it"))
+    outside = Client().get("/device?user_code=WDJB-MJHT")
+
+    assert "Accesso di un dispositivo" in shown
+    assert 'name="user_code"' in shown
+    assert "/device%3Fuser_code%3DWDJB-MJHT" in outside["location"]
+
+
+@pytest.mark.parametrize("code", ["<script>", "é" * 500, "' or 1=1", "WDJB-MJHT" * 400])
+def test_hostile_codes_are_codes_nobody_knows(org: Aurora, code: str) -> None:
+    """404, escaped, at once."""
+    status, shown = text(browser(org.elena), code)
+
+    assert 404 == status
+    assert "<script>" not in shown.replace("<script>", "", shown.count("<script src="))
