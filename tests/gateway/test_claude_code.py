@@ -12,8 +12,10 @@ from aiohttp import web
 from builders import DOLLAR
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
+from tokenpool.organizations import device_tokens
 
 from .conftest import Gate, events, sse
+from .test_gateway_mode import signed_in
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".cache" / "claude-code"
@@ -32,7 +34,7 @@ def claude() -> Path:
     return BINARY
 
 
-async def say_hi(claude: Path, gate: Gate, home: Path) -> tuple[int, str]:
+async def say_hi(claude: Path, gate: Gate, home: Path, **more: str) -> tuple[int, str]:
     """Run it once; return its exit code and what a person sees."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -41,6 +43,7 @@ async def say_hi(claude: Path, gate: Gate, home: Path) -> tuple[int, str]:
         "ANTHROPIC_AUTH_TOKEN": gate.key,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         str(claude), "-p", "hi", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
@@ -118,3 +121,22 @@ async def test_a_broken_stream_is_asked_again_and_both_are_billed(claude: Path, 
     assert [True, False] == [bool(json.loads(body).get("stream")) for _, _, body in gate.provider.seen]
     assert ["estimated upstream_error", ""] == list(UsageEvent.objects.order_by("id").values_list("flags", flat=True))
     assert gate.account()[1] == 0
+
+
+async def test_signed_in_a_person_reads_our_sentence_alone(claude: Path, gate: Gate, tmp_path: Path) -> None:
+    """A device's token is served, refused without a prefix, and over once revoked: one attempt each."""
+    gate.provider.streams(events("Hello there"))
+    token = signed_in(gate).access_token
+    mode = {"CLAUDE_CODE_USE_GATEWAY": "1", "ANTHROPIC_AUTH_TOKEN": token}
+
+    served = await say_hi(claude, gate, tmp_path, **mode)
+    gate.org.limit("organization", 0)
+    refused = await say_hi(claude, gate, tmp_path, **mode)
+    device_tokens.sign_out(token)
+    ended = await say_hi(claude, gate, tmp_path, **mode)
+
+    assert (0, "Hello there") == (served[0], served[1].strip())
+    sentence = "Spending is blocked: your organization's monthly spend limit is $0. Ask Ada Rossi"
+    assert (1, True) == (refused[0], refused[1].strip().startswith(sentence))
+    assert (1, True) == (ended[0], "This sign-in has ended or has expired" in ended[1])
+    assert 1 == len(gate.provider.seen)
