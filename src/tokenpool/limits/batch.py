@@ -10,7 +10,7 @@ from functools import lru_cache
 from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Statement
 from tokenpool.kernel.period import Window, end_of
-from tokenpool.limits import tables
+from tokenpool.limits import message_batches, tables
 from tokenpool.limits.decide import AccountKey, Applied, Balance, Granted, Short, decide, fullest
 from tokenpool.limits.hierarchy import Cap
 from tokenpool.limits.operations import (
@@ -29,6 +29,7 @@ from tokenpool.limits.operations import (
     Refusal,
     Settle,
     Stale,
+    Together,
     Trim,
     Unknown,
     Void,
@@ -52,6 +53,7 @@ class Batch:
         self.place_of: dict[str, Place] = {}  # by hold id
         self.changed: dict[str, HoldRow] = {}
         self.settled: list[record.Recorded] = []
+        self.together: list[Together] = []
         self.refused: dict[str, tuple[Refusal, str, int]] = {}  # by member: the last one stays
         self.refusing: dict[tuple[str, AccountKey], tuple[Applied, str, int]] = {}
         self.months_with_time: dict[str, str] = {}  # by hold id: settlements with time of a tool
@@ -63,7 +65,7 @@ class Batch:
             hold = self.holds.get(operation.hold_id)
             if hold is not None:
                 self._locate(hold.id, hold.who, hold.admitted_at_us)
-            elif isinstance(operation, Authorize):
+            elif isinstance(operation, Authorize | Together):
                 self._locate(operation.hold_id, operation.who, clock.timestamp(operation.admitted_at))
             if isinstance(operation, Settle) and any(part.hourly for part in operation.usage):
                 place = self.place_of.get(operation.hold_id)
@@ -79,7 +81,7 @@ class Batch:
 
     def perform(self, operation: Operation) -> Answer:
         """Decide one operation on the state as its predecessors left it."""
-        if isinstance(operation, Authorize):
+        if isinstance(operation, Authorize | Together):
             return self._authorize(operation)
         hold = self.holds.get(operation.hold_id)
         if hold is None:
@@ -109,7 +111,7 @@ class Batch:
             place = self.places[name] = Place(name, account_keys(name, self.windows))
         self.place_of[hold_id] = place
 
-    def _authorize(self, ask: Authorize) -> Answer:
+    def _authorize(self, ask: Authorize | Together) -> Answer:
         hold = self.holds.get(ask.hold_id)
         if hold is not None:
             return Ended(hold.state, hold.settled_nano, hold.end_reason)
@@ -120,15 +122,20 @@ class Batch:
         verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
         if isinstance(verdict, Short):
             return self._refuse(ask, verdict, at_us)
-        hold = _granted(ask, verdict, at_us)
-        self.holds[hold.id] = self.changed[hold.id] = hold
-        self.place_of[hold.id] = place
+        if isinstance(ask, Together):  # of one member and instant: the sum fits every limit exactly if all of them do
+            self.together.append(ask)
+            for one in ask.requests:
+                self.changed[one.hold_id] = _granted(one, Granted(one.bound.amount(), one.bound.max_output), at_us)
+        else:
+            hold = self.holds[ask.hold_id] = self.changed[ask.hold_id] = _granted(ask, verdict, at_us)
+            self.place_of[hold.id] = place
         place.move(held=verdict.amount_nano)
         worst = fullest(place.limits)
         clamped = verdict.max_output < ask.bound.max_output
-        return Held(hold.id, hold.amount_nano, hold.max_output, clamped, state_of(worst, at_us) if worst else None)
+        fullest_now = state_of(worst, at_us) if worst else None
+        return Held(ask.hold_id, verdict.amount_nano, verdict.max_output, clamped, fullest_now)
 
-    def _refuse(self, ask: Authorize, verdict: Short, at_us: int) -> Refusal:
+    def _refuse(self, ask: Authorize | Together, verdict: Short, at_us: int) -> Refusal:
         binding, member_id = verdict.binding, ask.who.member_id
         refusal = Refusal(state_of(binding, at_us), member_id, ask.bound.amount(), verdict.affordable_output)
         self.refused[member_id] = (refusal, ask.model, at_us)
@@ -188,6 +195,8 @@ class Batch:
             statements.append(tables.write_accounts(organization_id, {key: self.balances[key] for key in moved}))
         if self.changed:
             statements.append(tables.write_holds(organization_id, list(self.changed.values())))
+        for ask in self.together:
+            statements += message_batches.insert(organization_id, ask)
         if self.settled:
             events = record.insert(organization_id, self.settled)
             statements += [events, rollup.add(events.rows)]

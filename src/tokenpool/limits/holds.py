@@ -1,6 +1,6 @@
 """Open holds seen from outside a request: which leases have passed, which holds are in doubt."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from tokenpool.kernel import clock
@@ -46,6 +46,12 @@ async def find(store: Store, organization_id: str, hold_id: str) -> HoldRow | No
     """Return a hold of this organization, or None."""
     rows = await store.read(*tables.read_holds(organization_id, [hold_id]).spelled_out())
     return HoldRow.from_row(rows[0]) if rows else None
+
+
+async def several(store: Store, organization_id: str, hold_ids: Sequence[str]) -> dict[str, HoldRow]:
+    """Return those of *hold_ids* that are holds of this organization, by id."""
+    rows = await store.read(*tables.read_holds(organization_id, list(hold_ids)).spelled_out()) if hold_ids else []
+    return {row[0]: HoldRow.from_row(row) for row in rows}
 
 
 async def open_before(store: Store, organization_id: str, before_us: int) -> int:

@@ -90,3 +90,38 @@ class LastRefusal(models.Model):
     held_nano = models.BigIntegerField()
     asked_nano = models.BigIntegerField()
     model = models.CharField(max_length=80)
+
+
+class MessageBatch(models.Model):
+    """Requests that were sent to a provider together, and how far it has come with them."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.CharField(max_length=40)
+    id = models.CharField(max_length=40)  # what its client knows it by
+    member_id = models.CharField(max_length=40)
+    upstream = models.CharField(max_length=80)
+    upstream_id = models.CharField(max_length=200, default="", blank=True)  # empty until the provider has told it
+    state = models.CharField(max_length=12)  # sending, unconfirmed, open; over: settled, refused
+    requests = models.IntegerField()
+    created_at_us = models.BigIntegerField()
+    look_at_us = models.BigIntegerField(null=True)  # when to ask the provider next; null: never again
+    deleted_at_us = models.BigIntegerField(null=True)
+    document = models.TextField(default="", blank=True)  # what the provider said of it last
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["look_at_us"], condition=models.Q(look_at_us__isnull=False), name="batches_to_look_at")
+        ]
+
+
+class BatchRequest(models.Model):
+    """A hold that belongs to a message batch, and what its client calls it."""
+
+    pk = models.CompositePrimaryKey("organization_id", "hold_id")
+    organization_id = models.CharField(max_length=40)
+    hold_id = models.CharField(max_length=40)
+    batch_id = models.CharField(max_length=40)
+    custom_id = models.CharField(max_length=64)
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "batch_id"], name="requests_of_batch")]

@@ -43,6 +43,39 @@ class Authorize(NamedTuple):
     evidence: str = ""  # what an estimate would start from, should the process be lost before it hears anything
 
 
+class Together(NamedTuple):
+    """Reserve for all requests of a message batch, or for none; the batch is written with its holds."""
+
+    hold_id: str  # the batch's own id
+    who: Attribution
+    upstream: str  # the provider it is for
+    requests: tuple[Authorize, ...]  # not clamped; of the same member and instant
+    custom_ids: tuple[str, ...]  # what its client calls them
+    look_at: datetime  # when nobody is waiting for the provider's answer any more
+    clamps: bool = False
+    floor_output: int = 0
+
+    @property
+    def admitted_at(self) -> datetime:
+        """The instant all of them are admitted at."""
+        return self.requests[0].admitted_at
+
+    @property
+    def model(self) -> str:
+        """The model of the first request, which stands for all."""
+        return self.requests[0].model
+
+    @property
+    def facts_version(self) -> int | None:
+        """The version of the facts they were asked with."""
+        return self.requests[0].facts_version
+
+    @property
+    def bound(self) -> Bound:
+        """The sum of what they can cost."""
+        return Bound(sum(one.bound.amount() for one in self.requests), 0, 0)
+
+
 class Trim(NamedTuple):
     """Lower an open hold (never raise it) and write down the evidence of what the attempt has used."""
 
@@ -84,7 +117,7 @@ class Lose(NamedTuple):
     at: datetime
 
 
-Operation = Authorize | Trim | Settle | Void | Extend | Lose
+Operation = Authorize | Together | Trim | Settle | Void | Extend | Lose
 
 
 class LimitState(NamedTuple):
