@@ -36,6 +36,7 @@ class Environment:
     upstream_format: str = "anthropic"  # or openai
     upstream_pass_through: str = ""  # further paths of it, e.g. /v1/files, /v1/skills
     member_requests: str = "1000"  # at once in one process; 0: any number
+    batch_requests: str = "10000"  # in one message batch at most
     smtp_host: str = ""  # empty: mail is written to DATA/mail
     smtp_port: str = "587"
     smtp_user: str = ""
@@ -76,7 +77,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
-    for name, example in (("smtp_port", "587"), ("member_requests", "1000")):
+    for name, example in (("smtp_port", "587"), ("member_requests", "1000"), ("batch_requests", "10000")):
         if not getattr(settings, name).isdecimal():
             raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
     return settings

@@ -18,6 +18,7 @@ from tokenpool.config.environment import Environment
 from tokenpool.config.upstreams import bind_keys
 from tokenpool.gateway import journal
 from tokenpool.gateway.admission import Running
+from tokenpool.gateway.batches.watch import Watch
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.resolver import Resolver
 from tokenpool.gateway.spool import Spool
@@ -38,6 +39,7 @@ logger = logging.getLogger("tokenpool.process")
 COURIER_SECONDS = 1.0
 SPOOL_SECONDS = 1.0
 RESOLVER_SECONDS = 5.0
+BATCHES_SECONDS = 5.0
 CLOSER_SECONDS = 600.0
 PRICES_SECONDS = 5.0
 MOST_MOVED_SECONDS = 3600
@@ -77,6 +79,8 @@ def gateway_parts(environment: Environment) -> Parts:
         upstreams=Upstreams([Upstream(**asdict(one)) for one in environment.upstreams]),
         spool=Spool(environment.folder / "settlements"),
         running=Running(int(environment.member_requests)),
+        public_url=environment.public_url,
+        most_in_batch=int(environment.batch_requests),
     )
 
 
@@ -88,6 +92,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         (Courier().run_once, COURIER_SECONDS),
         (partial(_unless_moved, Resolver(parts).run_once), RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
+        (partial(_unless_moved, Watch(parts).run_once), BATCHES_SECONDS),
         (partial(reread_prices, parts), PRICES_SECONDS),
         (partial(_unless_moved, _close_due_months), CLOSER_SECONDS),
     ]

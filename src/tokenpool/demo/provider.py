@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from tokenpool.demo import batches
 from tokenpool.kernel import clock
 from tokenpool.pricing.book import ModelPrice, PriceBook
 
@@ -41,6 +42,14 @@ class Provider:
     async def messages(self, request: Request) -> Response:
         """Answer `POST /v1/messages`, streamed or whole."""
         body = json.loads(await request.body())
+        message, words = self.answer(body)
+        if body.get("stream"):
+            return StreamingResponse(_events(message, words), media_type="text/event-stream")
+        await asyncio.sleep(DELTA_SECONDS)
+        return JSONResponse(message)
+
+    def answer(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the message that answers *body*, and its words."""
         usage = self._usage(body)
         words, stop_reason = _words(body, usage["output_tokens"])
         message = {
@@ -53,10 +62,7 @@ class Provider:
             "stop_sequence": None,
             "usage": usage,
         }
-        if body.get("stream"):
-            return StreamingResponse(_events(message, words), media_type="text/event-stream")
-        await asyncio.sleep(DELTA_SECONDS)
-        return JSONResponse(message)
+        return message, words
 
     async def count_tokens(self, request: Request) -> Response:
         """Answer `POST /v1/messages/count_tokens`."""
@@ -104,6 +110,7 @@ def routes(book: PriceBook) -> list[BaseRoute]:
     """Return the simulated provider's addresses, to be mounted."""
     provider = Provider(book)
     return [
+        *batches.routes(lambda body: provider.answer(body)[0]),
         Route("/v1/messages", provider.messages, methods=["POST"]),
         Route("/v1/messages/count_tokens", provider.count_tokens, methods=["POST"]),
         Route("/v1/models", provider.models, methods=["GET"]),

@@ -40,7 +40,7 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
         return found
 
     try:
-        body = json.loads(raw.decode(), object_pairs_hook=check, parse_constant=_no_constant)
+        body = json.loads(raw.decode(), object_pairs_hook=check, parse_constant=no_constant)
     except InvalidInput:
         raise
     except UnicodeDecodeError as error:
@@ -94,5 +94,10 @@ def _look(found: dict[str, Any], seen: Seen) -> None:
         seen.unbounded_media = True
 
 
-def _no_constant(text: str) -> NoReturn:
+def no_constant(text: str) -> NoReturn:
+    """Refuse the names of numbers that Python reads and JSON does not have.
+
+    Raises:
+        InvalidInput: always.
+    """
     raise InvalidInput(f"The body has {text}, which is not JSON.")

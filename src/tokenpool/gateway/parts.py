@@ -30,6 +30,8 @@ class Parts:
     upstreams: Upstreams
     spool: Spool
     running: Running = field(default_factory=Running)
+    public_url: str = ""  # what clients open, when it is not the address that a request came to
+    most_in_batch: int = 10_000  # requests
     unpriced: dict[str, set[str]] = field(default_factory=dict)  # organization -> models told to have no price
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

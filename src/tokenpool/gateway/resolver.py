@@ -83,8 +83,10 @@ class Resolver:
             input_bound=evidence["input_bound"],
             most_output=evidence["max_output"],
         )
-        reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"])
+        batch = evidence.get("batch", False)
+        reported = Reported(((None, counts),), us_only=evidence["us_only"], fast=evidence["fast"], batch=batch)
         book = OwnBook(self._parts.book, await self._parts.directory.own_prices(row.organization_id))
         day = clock.from_timestamp(row.admitted_at_us).date()
         usage, _ = rate_reported(reported, pinned=book.by_version(row.price_version), book=book, day=day)
-        return Settle(row.id, usage, clock.now(), flags="estimated process_lost", if_in_doubt=True)
+        flags = "estimated batch_lost" if batch else "estimated process_lost"
+        return Settle(row.id, usage, clock.now(), flags, if_in_doubt=True)

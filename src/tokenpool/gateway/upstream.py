@@ -8,7 +8,7 @@ import io
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from ipaddress import ip_address
 
 import aiohttp
@@ -40,15 +40,20 @@ _QUOTAS = ("anthropic-ratelimit-", "x-ratelimit-")
 _ACCOUNT = re.compile(rb"\b((?:org|proj|wrkspc)[-_])[A-Za-z0-9]{16,}|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
+Reply = aiohttp.ClientResponse
+
+
 class UpstreamAway(TokenpoolError):
     """The provider could not be reached, or went away before it answered.
 
     `worked`: it may have written a whole answer by then, so it is not known that nothing is billed.
+    `reached`: it may have taken the request.
     """
 
     status = 502
     kind = "api_error"
     worked = False
+    reached = True
 
 
 class Upstream:
@@ -173,7 +178,9 @@ def _away(error: Exception, *, stream: bool, seconds: float) -> UpstreamAway:
     """Tell apart a request that nobody took, or whose answer had not begun, from a whole answer that was lost."""
     unreached = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ValueError)
     if stream or unreached or seconds < STALE_SECONDS:
-        return UpstreamAway(f"The provider cannot be reached ({type(error).__name__}). Nothing was billed.")
+        away = UpstreamAway(f"The provider cannot be reached ({type(error).__name__}). Nothing was billed.")
+        away.reached = not unreached
+        return away
     away = UpstreamAway(f"The provider did not answer ({type(error).__name__}); it was billed as an estimate.")
     away.worked = True
     return away
@@ -195,6 +202,32 @@ async def whole(answer: aiohttp.ClientResponse) -> bytes:
     finally:
         answer.close()  # a connection whose answer was read to its end has gone back by itself
     return b"".join(pieces)
+
+
+async def lines(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """Yield the lines of an answer of any length without their ends, empty ones left out; closes it at the end.
+
+    Raises:
+        UpstreamAway: it broke off, or a line is larger than any answer of a model.
+    """
+    rest: list[bytes] = []
+    try:
+        async for piece in answer.content.iter_any():
+            *whole_lines, last = piece.split(b"\n")
+            for line in whole_lines:
+                found = b"".join([*rest, line])
+                rest = []
+                if found.strip():
+                    yield found
+            rest.append(last)
+            if sum(map(len, rest)) > MOST_ANSWER_BYTES:
+                raise UpstreamAway("The provider's answer has a line without end.")
+        if b"".join(rest).strip():
+            yield b"".join(rest)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise UpstreamAway("The provider's answer broke off.") from error
+    finally:
+        answer.close()
 
 
 def left_over(answer: aiohttp.ClientResponse) -> bytes:

@@ -29,6 +29,10 @@ class Upstreams:
         listed = [one for one in self._upstreams if word in one.passes]
         return next((one for one in listed if one.speaks == form), listed[0] if listed else None)
 
+    def named(self, name: str) -> Upstream | None:
+        """Return the provider that the settings call *name*, None when it is there no more."""
+        return next((one for one in self._upstreams if one.name == name), None)
+
     def serving(self, model: str, form: str) -> Upstream:
         """Return the provider of *model* in *form*.
 

@@ -1,0 +1,215 @@
+"""Looking after batches: results are fetched and settled though no client ever asks for them.
+
+Every process looks; who has claimed a look goes first, and two at once change nothing twice. A batch
+that the provider did not confirm is looked for in the provider's list: what was created about then, has
+as many requests and is nobody's. Whose it is, its results say, for they bear the names of our holds;
+only when nothing in the list can be it, its holds are given back.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+
+from tokenpool.gateway import forward
+from tokenpool.gateway.batches import documents, ending
+from tokenpool.gateway.batches.creation import LEASE, LOOK, PATH, give_back
+from tokenpool.gateway.batches.ending import AT_ONCE, MOST_BYTES, Results
+from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, lines
+from tokenpool.kernel import clock
+from tokenpool.kernel.errors import InvalidInput, Unavailable, traced
+from tokenpool.limits import message_batches
+from tokenpool.limits.message_batches import BatchRow
+
+logger = logging.getLogger("tokenpool.gateway")
+
+SELDOM = timedelta(hours=1)
+OFTEN_FOR = timedelta(hours=25)  # the provider takes at most a day
+KEPT = timedelta(days=29)  # then the provider has no results any more
+NEVER_ARRIVED = timedelta(minutes=15)  # in no list by then: the provider has never had it
+AROUND = timedelta(minutes=10)  # how far two clocks may be apart
+ANSWERED = timedelta(minutes=20)
+PAGE, MOST_PAGES = 100, 50
+ENDED = "ended"
+NOBODY = Headers({})
+
+
+class Watch:
+    """Looks after the batches that are not over."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def run_once(self) -> int:
+        """Look at every batch whose time has come; return how many were.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        now = clock.now()
+        rows = await message_batches.due(self._parts.store, clock.timestamp(now))
+        return sum(await asyncio.gather(*(self._guarded(row, now) for row in rows)))
+
+    async def _guarded(self, row: BatchRow, now: datetime) -> bool:
+        """Look at one batch if no other process does; what cannot be done now is done at the next look."""
+        age = now - clock.from_timestamp(row.created_at_us)
+        next_look = now + (LOOK if age < OFTEN_FOR else SELDOM)
+        if not await message_batches.claim(self._parts.store, row, clock.timestamp(next_look)):
+            return False
+        try:
+            await self._look(row, age)
+        except UpstreamAway as error:
+            logger.info("batch %s: %s", row.id, error.message)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one batch that cannot be read must not stop the others
+            logger.error("batch %s cannot be looked at: %s", row.id, traced(error))  # noqa: TRY400
+        if age >= KEPT or (age >= LEASE and not await message_batches.open_holds(self._parts.store, row)):
+            await message_batches.finish(self._parts.store, row, "settled")
+        return True
+
+    async def _look(self, row: BatchRow, age: timedelta) -> None:
+        upstream = self._parts.upstreams.named(row.upstream)
+        if upstream is None:
+            logger.warning("batch %s: the settings have no provider %s any more", row.id, row.upstream)
+        elif row.upstream_id:
+            await self._follow(row, upstream)
+        else:
+            await self._look_for(row, upstream, age)
+
+    async def _follow(self, row: BatchRow, upstream: Upstream) -> None:
+        document = await _document(upstream, path_of(row))
+        await message_batches.describe(self._parts.store, row, json.dumps(document, ensure_ascii=False))
+        if document.get("processing_status") == ENDED:
+            await settle(self._parts, row, upstream)
+
+    async def _look_for(self, row: BatchRow, upstream: Upstream, age: timedelta) -> None:
+        """Find an unconfirmed batch among those that the provider lists, or give its holds back."""
+        mine = await message_batches.requests_of(self._parts.store, row)
+        running = False
+        async for document in self._candidates(row, upstream):
+            if document.get("processing_status") != ENDED:
+                running = True
+            elif await _first_hold(upstream, document["id"]) in mine:
+                found = json.dumps(document, ensure_ascii=False)
+                await message_batches.adopt(self._parts.store, row, document["id"], found, 0)
+                logger.warning("batch %s was found again at the provider", row.id)
+                return
+        if not running and age >= NEVER_ARRIVED:
+            logger.warning("batch %s has never arrived at the provider; its holds are given back", row.id)
+            await give_back(self._parts, row, list(mine), "batch never arrived")
+
+    async def _candidates(self, row: BatchRow, upstream: Upstream) -> AsyncIterator[dict[str, Any]]:
+        """Yield the provider's batches that *row* can be: of about then, as large, and known as nobody's."""
+        created_at = clock.from_timestamp(row.created_at_us)
+        async for listed in _listed(upstream, created_at - AROUND):
+            fitting = [one for one in listed if _at(one) <= created_at + ANSWERED and _size(one) == row.requests]
+            known = await message_batches.known(self._parts.store, upstream.name, [one["id"] for one in fitting])
+            for one in fitting:
+                if one["id"] not in known:
+                    yield one
+
+
+async def settle(parts: Parts, row: BatchRow, upstream: Upstream) -> bool:
+    """Read the results of a batch that has ended and end its holds; return whether none is open any more.
+
+    Raises:
+        UpstreamAway: the provider does not give them, or not all of them.
+        Unavailable: the database did not take it.
+    """
+    reply = await upstream.send("GET", path_of(row) + "/results", headers=NOBODY, body=None, stream=True)
+    if reply.status != forward.OK:
+        reply.close()
+        raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
+    results = Results(parts, row, await message_batches.requests_of(parts.store, row))
+    async with aclosing(lines(reply)) as found:
+        async for chunk in chunks(found):
+            await results.settle(chunk)
+    return await over(parts, row)
+
+
+async def over(parts: Parts, row: BatchRow) -> bool:
+    """Tell whether no hold of a batch is open any more, and if so look at it never again."""
+    if await message_batches.open_holds(parts.store, row):
+        return False
+    await message_batches.finish(parts.store, row, "settled")
+    return True
+
+
+def path_of(row: BatchRow) -> str:
+    """Return where the provider has a batch; its own addresses in what it says are not followed."""
+    return f"{PATH}/{quote(row.upstream_id, safe='')}"
+
+
+async def chunks(found: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Yield lines a transaction's worth at a time."""
+    chunk, size = list[bytes](), 0
+    async for line in found:
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) == AT_ONCE or size > MOST_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+async def _document(upstream: Upstream, path: str) -> dict[str, Any]:
+    reply = await upstream.send("GET", path, headers=NOBODY, body=None, stream=True)
+    body = await forward.read(reply)
+    if reply.status != forward.OK:
+        raise UpstreamAway(f"The provider answered {reply.status}.")
+    return documents.read(body)
+
+
+async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yield pages of the provider's batches, newest first, down to those created before *since*.
+
+    Raises:
+        UpstreamAway: it does not list them, or more than are looked through.
+    """
+    query = f"limit={PAGE}"
+    for _ in range(MOST_PAGES):
+        reply = await upstream.send("GET", PATH, query=query, headers=NOBODY, body=None, stream=True)
+        body = await forward.read(reply)
+        found = json.loads(body) if reply.status == forward.OK else None
+        data = found.get("data") if isinstance(found, dict) else None
+        if not isinstance(data, list):
+            raise UpstreamAway(f"The provider answered {reply.status} when asked for its batches.")
+        yield [one for one in data if _at(one) >= since]
+        if not found or not found.get("has_more") or not data or _at(data[-1]) < since:
+            return
+        query = f"limit={PAGE}&after_id={quote(str(data[-1]['id']), safe='')}"
+    raise UpstreamAway("The provider lists too many batches.")
+
+
+async def _first_hold(upstream: Upstream, upstream_id: str) -> str:
+    """Return the hold that the first result of a provider's batch names."""
+    path = f"{PATH}/{quote(upstream_id, safe='')}/results"
+    reply = await upstream.send("GET", path, headers=NOBODY, body=None, stream=True)
+    if reply.status != forward.OK:
+        reply.close()
+        raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
+    async with aclosing(lines(reply)) as found:
+        async for line in found:
+            with suppress(ValueError):
+                return ending.hold_id_of(json.loads(line))
+    return ""
+
+
+def _at(document: dict[str, Any]) -> datetime:
+    at = datetime.fromisoformat(str(document["created_at"]))
+    if at.tzinfo is None:
+        raise InvalidInput("The provider's batch has an instant without a zone.")
+    return at
+
+
+def _size(document: dict[str, Any]) -> int:
+    return sum(count for count in document["request_counts"].values() if isinstance(count, int))
