@@ -35,6 +35,7 @@ from tokenpool.limits.operations import (
     Refusal,
     Settle,
     Stale,
+    Together,
     Trim,
     Unknown,
     Void,
@@ -198,6 +199,8 @@ def _words(operation: Operation) -> tuple[str, list[Any]]:
             return "extend", [operation.hold_id, str(operation.lease_until)]
         case Lose():
             return "lose", [operation.hold_id, str(operation.at)]
+        case Together():
+            raise NotImplementedError("no history asks for batches")
 
 
 def _of_model(model: Model, done: str, words: list[Any]) -> str:
