@@ -344,6 +344,20 @@ async def test_models_of_two_providers_are_two_batches(bilingual: Gate) -> None:
     assert 0 == Hold.objects.count()
 
 
+async def test_a_batch_with_an_idempotency_key_is_made_once(gate: Gate, batches: Batches) -> None:
+    """The same key twice at once and once later: one batch, 409 for the others, one hold for each request."""
+    headers = {"x-api-key": gate.key, "content-type": "application/json", "idempotency-key": "once"}
+
+    async def send() -> int:
+        async with gate.session.post(gate.url + PATH, json=requests_of(2), headers=headers) as answer:
+            return answer.status
+
+    statuses = sorted([*await asyncio.gather(send(), send()), await send()])
+
+    assert ([200, 409, 409], (0, 2 * BOUND)) == (statuses, gate.account())
+    assert (1, 1) == (len(batches.sent), MessageBatch.objects.count())
+
+
 async def test_the_row_of_a_batch_is_what_was_asked(gate: Gate, batches: Batches) -> None:
     """Its member, provider, both ids, how many, and open."""
     batch_id = await created(gate, 2)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from tokenpool.kernel import clock, ids
 from tokenpool.limits import message_batches
 from tokenpool.limits.models import BatchRequest, Hold, LastRefusal, MessageBatch
-from tokenpool.limits.operations import Done, Held, Refusal, Stale, Together, Void
+from tokenpool.limits.operations import Done, Ended, Held, Refusal, Stale, Together, Void
 
 from .conftest import DOLLAR, NOW, Bench, settle
 
@@ -26,7 +26,7 @@ async def test_what_fits_to_the_nano_is_held(bench: Bench) -> None:
     answer = await bench.do(ask)
 
     assert isinstance(answer, Held)
-    assert (ask.hold_id, DOLLAR, 10) == (answer.hold_id, answer.amount_nano, Hold.objects.count())
+    assert (ask.requests[0].hold_id, DOLLAR, 10) == (answer.hold_id, answer.amount_nano, Hold.objects.count())
     assert {(0, DOLLAR)} == {bench.account(scope) for scope in ("organization", "seat_type:chat", "member:user_1")}
     assert {f"r{n}" for n in range(10)} == set(BatchRequest.objects.values_list("custom_id", flat=True))
     assert ("sending", 10, "") == MessageBatch.objects.values_list("state", "requests", "upstream_id").get()
@@ -54,6 +54,18 @@ async def test_batches_and_requests_at_once_never_pass_a_limit(bench: Bench) -> 
     held = sum(answer.amount_nano for answer in answers if isinstance(answer, Held))
     assert (5 * DOLLAR, (0, 5 * DOLLAR)) == (held, bench.account("organization"))
     assert Hold.objects.count() == held // (DOLLAR // 10)
+
+
+async def test_a_batch_is_made_once(bench: Bench) -> None:
+    """The same first hold again, in the same commit and later: told so, nothing held twice."""
+    ask = together(bench, 2, DOLLAR)
+    others = together(bench, 1, DOLLAR).requests
+    again = ask._replace(batch_id=ids.new("msgbatch"), requests=(ask.requests[0], *others))
+
+    answers = [*await asyncio.gather(bench.do(ask), bench.do(again)), await bench.do(again)]
+
+    assert [Held, Ended, Ended] == [type(answer) for answer in answers]
+    assert ((0, 2 * DOLLAR), 1) == (bench.account("organization"), MessageBatch.objects.count())
 
 
 async def test_each_hold_ends_by_itself(bench: Bench) -> None:

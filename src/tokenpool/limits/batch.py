@@ -125,7 +125,9 @@ class Batch:
         if isinstance(ask, Together):  # of one member and instant: the sum fits every limit exactly if all of them do
             self.together.append(ask)
             for one in ask.requests:
-                self.changed[one.hold_id] = _granted(one, Granted(one.bound.amount(), one.bound.max_output), at_us)
+                granted = Granted(one.bound.amount(), one.bound.max_output)
+                self.holds[one.hold_id] = self.changed[one.hold_id] = _granted(one, granted, at_us)
+                self.place_of[one.hold_id] = place
         else:
             hold = self.holds[ask.hold_id] = self.changed[ask.hold_id] = _granted(ask, verdict, at_us)
             self.place_of[hold.id] = place

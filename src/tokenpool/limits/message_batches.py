@@ -39,7 +39,7 @@ def insert(organization_id: str, ask: Together) -> list[Statement]:
     """Write a batch that was admitted, and what its client calls its requests."""
     created_at_us, look_at_us = clock.timestamp(ask.admitted_at), clock.timestamp(ask.look_at)
     batch = (
-        organization_id, ask.hold_id, ask.who.member_id, ask.upstream, "", "sending", len(ask.requests),
+        organization_id, ask.batch_id, ask.who.member_id, ask.upstream, "", "sending", len(ask.requests),
         created_at_us, look_at_us, None, "",
     )  # fmt: skip
     marks = ", ".join("?" * len(_TYPES))
@@ -48,7 +48,7 @@ def insert(organization_id: str, ask: Together) -> list[Statement]:
         Statement(f"insert into limits_messagebatch ({_COLUMNS}) values ({marks})", [batch], _TYPES),  # noqa: S608 - our own names
         Statement(
             "insert into limits_batchrequest (organization_id, hold_id, batch_id, custom_id) values (?, ?, ?, ?)",
-            [(organization_id, one.hold_id, ask.hold_id, custom_id) for one, custom_id in named],
+            [(organization_id, one.hold_id, ask.batch_id, custom_id) for one, custom_id in named],
             ("text",) * 4,
         ),
     ]

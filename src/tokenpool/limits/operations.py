@@ -46,7 +46,7 @@ class Authorize(NamedTuple):
 class Together(NamedTuple):
     """Reserve for all requests of a message batch, or for none; the batch is written with its holds."""
 
-    hold_id: str  # the batch's own id
+    batch_id: str
     who: Attribution
     upstream: str  # the provider it is for
     requests: tuple[Authorize, ...]  # not clamped; of the same member and instant
@@ -54,6 +54,11 @@ class Together(NamedTuple):
     look_at: datetime  # when nobody is waiting for the provider's answer any more
     clamps: bool = False
     floor_output: int = 0
+
+    @property
+    def hold_id(self) -> str:
+        """The hold of the first request: when it stands already, the batch was made before."""
+        return self.requests[0].hold_id
 
     @property
     def admitted_at(self) -> datetime:

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tokenpool.gateway import forward, unpriced
+from tokenpool.gateway import forward, repeats, unpriced
 from tokenpool.gateway.answers import envelope
 from tokenpool.gateway.authenticate import credential, entitle
 from tokenpool.gateway.batches import documents, ending
@@ -28,11 +28,11 @@ from tokenpool.gateway.priced import Priced
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
 from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import InvalidInput, Unavailable, Undecided
+from tokenpool.kernel.errors import Conflict, InvalidInput, Unavailable, Undecided
 from tokenpool.kernel.money import MAX_NANO
 from tokenpool.limits import message_batches
 from tokenpool.limits.message_batches import BatchRow
-from tokenpool.limits.operations import Authorize, Held, Refusal, Stale, Together
+from tokenpool.limits.operations import Authorize, Ended, Held, Refusal, Stale, Together
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import largest_cost
@@ -88,13 +88,16 @@ async def hold(
     Raises:
         UnknownModel, Unbounded: one of them cannot be priced; names it.
         NotAllowed, NotAuthenticated: the facts have changed so that the batch may not go through.
+        Conflict: the request's idempotency key stands for a batch that was made before.
         Unavailable: the holds could not be made durable.
     """
     batch_id = ids.twin("msgbatch", request.state.request_id)
+    first_hold_id = repeats.hold_ids(request.headers, facts, request.state.request_id)[0]
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
         at = clock.now()
         prices = _prices(parts, facts, body, upstream, at)
-        asked = await asyncio.to_thread(_asked, parts, request, facts, body, prices, at)
+        found = await asyncio.to_thread(_asked, parts, request, facts, body, prices, at)
+        asked = (found[0]._replace(hold_id=first_hold_id), *found[1:])
         custom_ids = tuple(one.custom_id for one in body.requests)
         ask = Together(batch_id, asked[0].who, upstream.name, asked, custom_ids, look_at=at + SENDING)
         if ask.bound.amount() > MAX_NANO:
@@ -102,8 +105,13 @@ async def hold(
         try:
             answer = await parts.commits.admit(facts.organization_id, ask)
         except Undecided:
-            parts.background(give_back(parts, row_of(facts, ask), [one.hold_id for one in asked], "never sent"))
+            held = [one.hold_id for one in asked]
+            parts.background(give_back(parts, row_of(facts, ask), held, "never sent", admitted_at=at))
             raise
+        if isinstance(answer, Ended):
+            raise Conflict(
+                f"{repeats.HEADER}: a batch was made with this key before; it is in the list.", field=repeats.HEADER
+            )
         if not isinstance(answer, Stale):
             return answer, facts, ask
         facts = await parts.directory.find(credential(request.headers))
@@ -114,7 +122,7 @@ async def hold(
 def row_of(facts: KeyFacts, ask: Together) -> BatchRow:
     """Return the batch of *ask* as it was written."""
     created_at_us, look_at_us = clock.timestamp(ask.admitted_at), clock.timestamp(ask.look_at)
-    whose = (facts.organization_id, ask.hold_id, facts.member_id, ask.upstream)
+    whose = (facts.organization_id, ask.batch_id, facts.member_id, ask.upstream)
     return BatchRow(*whose, "", "sending", len(ask.requests), created_at_us, look_at_us, None, "")
 
 
@@ -144,10 +152,15 @@ async def send(parts: Parts, request: Request, sent: Sent, upstream: Upstream, h
     return documents.answer(parts, request, row, document, {**inbound(reply.headers.items()), **headers})
 
 
-async def give_back(parts: Parts, row: BatchRow, hold_ids: Sequence[str], reason: str) -> None:
-    """End the holds of a batch that the provider has not taken; if the database is away, it is found out later."""
+async def give_back(
+    parts: Parts, row: BatchRow, hold_ids: Sequence[str], reason: str, *, admitted_at: datetime | None = None
+) -> None:
+    """End the holds of a batch that the provider has not taken; if the database is away, it is found out later.
+
+    Of a commit that was not confirmed, only holds that were admitted at *admitted_at*: one may be older.
+    """
     try:
-        await ending.void(parts, row.organization_id, hold_ids, reason)
+        await ending.void(parts, row.organization_id, hold_ids, reason, admitted_at=admitted_at)
         await message_batches.finish(parts.store, row, "refused")
     except Unavailable:
         logger.warning("batch %s was not taken by the provider; its holds end when the database is back", row.id)

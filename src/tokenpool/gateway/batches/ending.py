@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -96,14 +97,16 @@ def name_of(hold_id: str) -> str:
     return ids.twin("", hold_id)[1:]
 
 
-async def void(parts: Parts, organization_id: str, hold_ids: Sequence[str], reason: str) -> None:
-    """End holds without cost.
+async def void(
+    parts: Parts, organization_id: str, hold_ids: Sequence[str], reason: str, *, admitted_at: datetime | None = None
+) -> None:
+    """End holds without cost; only those that were admitted at *admitted_at*, if that is given.
 
     Raises:
         Unavailable: the database did not take all of it; the same again does the rest.
     """
     at = clock.now()
-    await commit(parts, organization_id, [Void(hold_id, reason, at) for hold_id in hold_ids])
+    await commit(parts, organization_id, [Void(hold_id, reason, at, admitted_at) for hold_id in hold_ids])
 
 
 async def commit(parts: Parts, organization_id: str, ends: Sequence[Settle | Void]) -> None:
