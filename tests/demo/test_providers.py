@@ -1,5 +1,6 @@
 """The simulated provider in both languages, asked by the official SDKs through the gateway."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.kernel.sqlite import SqliteStore
+from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations.directory import Directory
 from tokenpool.pricing import load
@@ -78,3 +80,29 @@ async def test_anthropics_sdk_is_answered(demo: Demo) -> None:
 
     assert message.content[0].text.startswith("The pool is shared")
     assert ("claude-sonnet-5-5" in names, False) == (True, "gpt-5" in names)
+
+
+async def test_anthropics_sdk_has_a_batch_answered(demo: Demo) -> None:
+    """One is canceled in time and costs nothing; of the other a request succeeds at half price and one errs."""
+    url, key, _ = demo
+    params = {"model": "claude-opus-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
+    asked = [{"custom_id": "good", "params": params}, {"custom_id": "bad", "params": {**params, "max_tokens": 0}}]
+    async with anthropic.AsyncAnthropic(base_url=url, api_key=key) as sdk:
+        api = sdk.messages.batches
+        canceled = await api.cancel((await api.create(requests=asked)).id)  # type: ignore[arg-type]
+        made = await api.create(requests=asked)  # type: ignore[arg-type]
+        while (await api.retrieve(made.id)).processing_status != "ended":  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.1)
+        found = {one.custom_id: one.result async for one in await api.results(made.id)}
+        void = {one.result.type async for one in await api.results(canceled.id)}
+        listed = [one.id async for one in api.list()]
+
+    event, good = UsageEvent.objects.get(), found["good"]
+    assert ({"canceled"}, {"good": "succeeded", "bad": "errored"}) == (
+        void, {name: result.type for name, result in found.items()}
+    )  # fmt: skip
+    assert ([made.id, canceled.id], True) == (listed, event.batch)
+    assert good.type == "succeeded"
+    usage = good.message.usage
+    assert usage.input_tokens * 2_000 + usage.output_tokens * 10_000 == event.cost_nano
+    assert [] == list(Hold.objects.filter(ended_at_us=None))

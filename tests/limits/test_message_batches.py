@@ -105,5 +105,35 @@ async def test_a_look_is_claimed_once(bench: Bench) -> None:
     assert [] == await message_batches.due(bench.store, at + 10)
 
 
+async def test_a_member_sees_their_own_until_they_are_deleted(bench: Bench) -> None:
+    """Pages newest first, forwards and backwards; what was refused or deleted is in none."""
+    asked = [together(bench, 1, DOLLAR)._replace(batch_id=f"msgbatch_{n}") for n in range(5)]
+    for ask in [*asked, together(bench, 1, DOLLAR, member_id="user_2")]:
+        await bench.do(ask)
+    store, whose = bench.store, (bench.organization_id, "user_1")
+
+    async def shown(**cursor: str) -> list[str]:
+        return [row.id[-1] for row in await message_batches.page(store, *whose, most=2, **cursor)]
+
+    pages = [await shown(), await shown(after="msgbatch_3"), await shown(before="msgbatch_1")]
+    first, second = [await message_batches.find(store, *whose, f"msgbatch_{n}") for n in (4, 3)]
+    assert first is not None
+    assert second is not None
+    await message_batches.describe(store, first, '{"id": "theirs"}')
+    await message_batches.hurry(store, first)
+    await message_batches.doubt(store, first, 17)
+    changed = await message_batches.find(store, *whose, first.id)
+    await message_batches.delete(store, first)
+    await message_batches.finish(store, second, "refused")
+
+    assert changed is not None
+    assert ('{"id": "theirs"}', 17, "unconfirmed") == (changed.document, changed.look_at_us, changed.state)
+    assert [["4", "3"], ["2", "1"], ["3", "2"]] == pages
+    assert (["2", "1"], None) == (await shown(), await message_batches.find(store, *whose, first.id))
+    assert {asked[0].hold_id: "r0"} == await message_batches.requests_of(
+        store, _row(MessageBatch.objects.get(id="msgbatch_0"))
+    )
+
+
 def _row(row: MessageBatch) -> message_batches.BatchRow:
     return message_batches.BatchRow(*(getattr(row, name) for name in message_batches.BatchRow._fields))

@@ -12,7 +12,7 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
 from tokenpool.kernel.tokens import TOKEN_CLASSES
-from tokenpool.limits.models import Hold
+from tokenpool.limits.models import BatchRequest, Hold
 from tokenpool.metering import correct, report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import groups, own_prices
@@ -82,13 +82,15 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
         for name in COST_CLASSES
         if name in TOKEN_CLASSES
     ]
-    hold = Hold.objects.filter(organization_id=event.organization_id, id=ids.twin("hold", event.request_id)).first()
+    hold_id = ids.twin("hold", event.request_id)
+    hold = Hold.objects.filter(organization_id=event.organization_id, id=hold_id).first()
     member = Member.objects.filter(organization_id=event.organization_id, id=event.member_id).first()
     facts = {
         "event": event,
         "classes": classes,
         "price": price,
         "hold": hold,
+        "in_batch": BatchRequest.objects.filter(organization_id=event.organization_id, hold_id=hold_id).first(),
         "member": member,
         "took_ms": (event.settled_at_us - event.admitted_at_us) // 1000,
         "flags": event.flags.split(),

@@ -86,7 +86,8 @@ def close_month(*, by: Principal, month: Month) -> Invoice:
             return done
         if count := _open_holds(by, month):
             raise Conflict(
-                f"{count} holds of {month} are still open; they end by themselves, at the latest after 24 hours."
+                f"{count} holds of {month} are still open; they end by themselves, at the latest after 24 hours, "
+                "those of message batches after 72."
             )
         composed = document.compose(by=by, month=month, number=series.last_number + 1, at=clock.now())
         reason = _disagreement(by, month, composed)

@@ -65,9 +65,10 @@ async def page(
     store: Store, organization_id: str, member_id: str, *, after: str = "", before: str = "", most: int
 ) -> list[BatchRow]:
     """Return at most *most* of a member's batches, newest first, older than *after* or just newer than *before*."""
-    bound, order = ("id > ?", "id") if before else ("id < ?", "id desc")
-    sql = f"select {_COLUMNS} from limits_messagebatch where {_SHOWN} and {bound} order by {order} limit ?"  # noqa: S608
-    rows = await store.read(sql, (organization_id, member_id, before or after or "~", most))
+    bound, order = ("and id > ?", "id") if before else ("and id < ?" if after else "", "id desc")
+    cursor = tuple(one for one in (before or after,) if one)
+    sql = f"select {_COLUMNS} from limits_messagebatch where {_SHOWN} {bound} order by {order} limit ?"  # noqa: S608
+    rows = await store.read(sql, (organization_id, member_id, *cursor, most))
     return [BatchRow(*row) for row in (reversed(rows) if before else rows)]
 
 
