@@ -125,6 +125,18 @@ async def test_a_batch_whose_confirmation_was_lost_is_found_by_its_results(gate:
     assert ((2 * HALF, 0), ["settled"]) == (gate.account(), states(gate))
 
 
+async def test_a_provider_that_does_not_answer_is_not_waited_for_longer_than_others_believe(
+    gate: Gate, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is given up before any watch looks for the batch: 502, unconfirmed, held."""
+    monkeypatch.setattr(creation, "PATIENCE", timedelta(milliseconds=100))
+    batches.pause = 1
+
+    status, _ = await call(gate, "POST", PATH, requests_of(2))
+
+    assert (502, ["unconfirmed"], (0, 2 * BOUND)) == (status, states(gate), gate.account())
+
+
 @pytest.mark.parametrize("how", ["reset", "500", "502"])
 async def test_a_batch_that_never_arrived_is_given_back(gate: Gate, batches: Batches, how: str) -> None:
     """In no list: held for a quarter of an hour, then void."""

@@ -42,7 +42,8 @@ logger = logging.getLogger("tokenpool.gateway")
 
 PATH = "/v1/messages/batches"
 LEASE = timedelta(hours=72)  # the provider takes at most 24; then, and never for free, an estimate
-SENDING = timedelta(minutes=20)  # longer than anybody waits for the provider's answer
+PATIENCE = timedelta(minutes=18)  # with the provider's answer
+SENDING = timedelta(minutes=20)  # then nobody waits for it any more, and it is looked for
 LOOK = timedelta(minutes=1)
 REFUSALS = (503, 529)  # besides those below 500: the provider says that it has not taken the batch
 SERVER_ERROR = 500
@@ -130,9 +131,12 @@ async def send(parts: Parts, request: Request, sent: Sent, upstream: Upstream, h
     """Send a held batch and answer with it; from here on each hold ends by its own result."""
     row = sent.row
     try:
-        reply = await upstream.send(
-            "POST", PATH, query=query_of(request), headers=request.headers, body=sent.body, stream=False
-        )
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            reply = await upstream.send(
+                "POST", PATH, query=query_of(request), headers=request.headers, body=sent.body, stream=False
+            )
+    except TimeoutError:
+        return await _unconfirmed(parts, request, row)
     except UpstreamAway as error:
         if error.reached:
             return await _unconfirmed(parts, request, row)
