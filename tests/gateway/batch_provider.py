@@ -26,6 +26,7 @@ class Batches:
     create: str = CREATED  # or: lost (taken, then reset), reset (not taken), a status
     results: int | str = 200  # or another status, or "cut" after some lines
     cut_after: int = 1
+    silent: bool = False  # results without a line
     pause: float = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -93,7 +94,7 @@ class Batches:
             return web.json_response({"type": "error", "error": {"type": "x", "message": "not ended"}}, status=400)
         response = web.StreamResponse(headers={"content-type": "application/x-jsonl"})
         await response.prepare(request)
-        for index, one in enumerate(self.sent[batch_id]["requests"]):
+        for index, one in enumerate(self.sent[batch_id]["requests"] if not self.silent else ()):
             outcome = self.outcomes[min(index, len(self.outcomes) - 1)]
             line = json.dumps({"custom_id": one["custom_id"], "result": outcome}) + "\n"
             await response.write(line.encode())

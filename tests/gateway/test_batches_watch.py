@@ -163,6 +163,21 @@ async def test_a_list_that_cannot_be_read_gives_nothing_back(gate: Gate, batches
     assert (0, 2 * BOUND) == gate.account()
 
 
+async def test_results_that_say_nothing_give_nothing_back(gate: Gate, batches: Batches) -> None:
+    """It ended without a line, so nobody knows whose it is: held; when the lines are there, found."""
+    batches.create, batches.silent = "lost", True
+    await call(gate, "POST", PATH, requests_of(2))
+    batches.ended.update(batches.sent)
+
+    await looked_at(gate, clock.now() + timedelta(hours=1))
+    held = gate.account()
+    batches.silent = False
+    await looked_at(gate, clock.now() + timedelta(hours=2))
+    await watched(gate)
+
+    assert ((0, 2 * BOUND), (2 * HALF, 0)) == (held, gate.account())
+
+
 async def test_somebody_elses_batch_is_not_taken_for_a_lost_one(gate: Gate, batches: Batches) -> None:
     """As large, of the same minute, made beside Tokenpool: while it runs nothing is given back; its end is not ours."""
     batches.create = "500"

@@ -93,16 +93,17 @@ class Watch:
     async def _look_for(self, row: BatchRow, upstream: Upstream, age: timedelta) -> None:
         """Find an unconfirmed batch among those that the provider lists, or give its holds back."""
         mine = await message_batches.requests_of(self._parts.store, row)
-        running = False
+        unsaid = False  # whose one of them is
         async for document in self._candidates(row, upstream):
-            if document.get("processing_status") != ENDED:
-                running = True
-            elif await _first_hold(upstream, document["id"]) in mine:
+            ended = document.get("processing_status") == ENDED
+            first = await _first_hold(upstream, document["id"]) if ended else ""
+            if first in mine:
                 found = json.dumps(document, ensure_ascii=False)
                 await message_batches.adopt(self._parts.store, row, document["id"], found, 0)
                 logger.warning("batch %s was found again at the provider", row.id)
                 return
-        if not running and age >= NEVER_ARRIVED:
+            unsaid = unsaid or not first
+        if not unsaid and age >= NEVER_ARRIVED:
             logger.warning("batch %s has never arrived at the provider; its holds are given back", row.id)
             await give_back(self._parts, row, list(mine), "batch never arrived")
 
@@ -191,7 +192,7 @@ async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dic
 
 
 async def _first_hold(upstream: Upstream, upstream_id: str) -> str:
-    """Return the hold that the first result of a provider's batch names."""
+    """Return the hold that the first result of a provider's batch names, "" when it has none that can be read."""
     path = f"{PATH}/{quote(upstream_id, safe='')}/results"
     reply = await upstream.send("GET", path, headers=NOBODY, body=None, stream=True)
     if reply.status != forward.OK:
