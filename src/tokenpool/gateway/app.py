@@ -42,12 +42,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
     return [
         *(Route(form.path, spoken(serve, form), methods=["POST"]) for form in FORMATS),
         Route("/v1/messages/count_tokens", spoken(free.count_tokens, MESSAGES), methods=["POST"]),
-        Route("/v1/messages/batches", served(batches.create), methods=["POST"]),
-        Route("/v1/messages/batches", served(batches.index), methods=["GET"]),
-        Route("/v1/messages/batches/{batch_id}", served(batches.show), methods=["GET"]),
-        Route("/v1/messages/batches/{batch_id}", served(batches.delete), methods=["DELETE"]),
-        Route("/v1/messages/batches/{batch_id}/cancel", served(batches.cancel), methods=["POST"]),
-        Route("/v1/messages/batches/{batch_id}/results", served(batches.results), methods=["GET"]),
+        *(Route(path, served(endpoint), methods=[verb]) for verb, path, endpoint in batches.ADDRESSES),
         Route("/v1/models", either(free.list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", either(free.show_model), methods=["GET"]),
         Route("/v1/tokenpool/quote", served(quote.quote), methods=["POST"]),

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from tokenpool.gateway import forward, refusals
 from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.batches import body, creation, documents, ending, watch
-from tokenpool.gateway.batches.creation import Sent
+from tokenpool.gateway.batches.creation import PATH, Sent
 from tokenpool.gateway.batches.ending import Results
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
@@ -184,3 +184,13 @@ def _page(request: Request) -> tuple[int, str, str]:
     if after and before:
         raise InvalidInput("after_id: give it or before_id, not both.", field="after_id")
     return int(limit), after, before
+
+
+ADDRESSES = (
+    ("POST", PATH, create),
+    ("GET", PATH, index),
+    ("GET", PATH + "/{batch_id}", show),
+    ("DELETE", PATH + "/{batch_id}", delete),
+    ("POST", PATH + "/{batch_id}/cancel", cancel),
+    ("GET", PATH + "/{batch_id}/results", results),
+)
