@@ -1,7 +1,9 @@
 """What an operation costs in a large organization against a small one, on SQLite, in the same run.
 
 Events: an organization that has stored 10,000,000 against one that has stored 10,000. Members:
-50,000 against 10. Files grow to about a gigabyte per million events.
+50,000 against 10, and against 1,000: a batch of 256 callers is of ten people at most in the first and of
+some two hundred in the others, and each one has an account, a limit and a row of the day to be read and
+written; between the last two only the size differs. Files grow to about a gigabyte per million events.
 Usage: python benchmarks/ledger_growth.py [--events 10000000] [--members 50000] [--seconds 2] [--rounds 5]
 """
 
@@ -93,26 +95,25 @@ def main() -> None:
     connection.execute("vacuum into ?", (large,))
     connection.close()
     pairs = {
-        "stored events": (
+        f"{FEW_EVENTS:,} stored events": (
             (ADDRESS, filled(ADDRESS, FEW_EVENTS, MEMBERS), MEMBERS),
             (large, filled(large, given.events, MEMBERS), MEMBERS),
-            f"{given.events:,} against {FEW_EVENTS:,}",
-        ),
-        "members": (
-            (ADDRESS, asyncio.run(founded(ADDRESS, FEW_MEMBERS)), FEW_MEMBERS),
-            (ADDRESS, asyncio.run(founded(ADDRESS, given.members)), given.members),
-            f"{given.members:,} against {FEW_MEMBERS}",
+            f"{given.events:,}",
         ),
     }
-    for what, (small, big, sentence) in pairs.items():
+    crowd = (ADDRESS, asyncio.run(founded(ADDRESS, given.members)), given.members)
+    for few in (FEW_MEMBERS, MEMBERS):
+        small = (ADDRESS, asyncio.run(founded(ADDRESS, few)), few)
+        pairs[f"{few:,} members"] = (small, crowd, f"{given.members:,}")
+    for what, (small, big, more) in pairs.items():
         for callers_count in (1, 256):
             found = [
                 rate(*small, callers_count, given.seconds) / rate(*big, callers_count, given.seconds)
                 for _ in range(given.rounds)
             ]
             print(
-                f"cost per operation, {what} {sentence}, {callers_count:3} callers: "
-                f"{statistics.median(found):.2f} x ({min(found):.2f} to {max(found):.2f})",
+                f"from {what} to {more}, {callers_count:3} callers: {statistics.median(found):.2f} x the cost per "
+                f"operation ({min(found):.2f} to {max(found):.2f})",
                 flush=True,
             )
 
