@@ -7,9 +7,9 @@ from django.core.cache import cache
 from django.test import Client
 
 from builders import Aurora, aurora
-from tokenpool.organizations import devices
+from tokenpool.organizations import device_tokens, devices
 from tokenpool.organizations.devices import Asked
-from tokenpool.organizations.models import DeviceRequest, Member, Person
+from tokenpool.organizations.models import ApiKey, DeviceRequest, Member, Person
 from tokenpool.organizations.roles import Principal
 
 
@@ -105,3 +105,19 @@ def test_hostile_codes_are_codes_nobody_knows(org: Aurora, code: str) -> None:
 
     assert 404 == status
     assert "<script>" not in shown.replace("<script>", "", shown.count("<script src="))
+
+
+def test_a_signed_in_device_stands_among_the_keys_until_it_is_revoked(org: Aurora) -> None:
+    """Its name, its address, until when it can be renewed; the button ends it."""
+    device, client = asked(), browser(org.elena)
+    client.post("/device/decide", {"user_code": device.user_code, "decision": "allow"})
+    tokens = device_tokens.redeem(device.device_code)
+    key = ApiKey.objects.get(key_hash=None)
+
+    shown = client.get("/keys").content.decode()
+    client.post(f"/keys/{key.id}/revoke")
+
+    assert all(words in shown for words in ("Claude Code 2.1.330", "a device at 192.0.2.7", "renewed", "until"))
+    assert isinstance(tokens, device_tokens.Tokens)
+    assert isinstance(device_tokens.renew(tokens.refresh_token), devices.Refused)
+    assert "revoked" in client.get("/keys").content.decode()

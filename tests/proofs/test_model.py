@@ -190,7 +190,8 @@ class History(RuleBasedStateMachine):
     def close(self) -> None:
         """Close the months before this one, unless a hold of them is open; nothing is admitted there any more."""
         start = Month.of(self.now).start
-        opened = self.wait(holds.open_before(self.store, self.organization_id, clock.timestamp(start)))
+        sql = "select 1 from limits_hold where organization_id = ? and ended_at_us is null and admitted_at_us < ?"
+        opened = self.wait(self.store.read(sql, (self.organization_id, clock.timestamp(start))))
         assert self.model.close(start) == ("open" if opened else "final")
         if not opened:
             sql = "update organizations_gate set open_from_us = ? where organization_id = ? and open_from_us < ?"

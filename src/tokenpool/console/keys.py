@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.kernel.errors import TokenpoolError
-from tokenpool.organizations import api_keys, seats
+from tokenpool.organizations import api_keys, device_tokens, seats
 from tokenpool.organizations.models import Member
 from tokenpool.organizations.roles import Right
 
@@ -51,13 +51,16 @@ def _facts(request: PageRequest) -> dict[str, object]:
     by = request.principal
     others = api_keys.every(by=by) if by.may(Right.MANAGE_MEMBERS) else []
     mine = api_keys.of_member(by=by, member_id=by.member_id)
+    standing = device_tokens.standing(by=by, keys=[key for key in [*mine, *others] if key.is_device])
     me = Member.objects.get(organization_id=by.organization_id, id=by.member_id)
     seat_type = next((one for one in seats.types(by.organization_id) if one.key == me.seat_type), None)
     people = Member.objects.filter(organization_id=by.organization_id, removed_at=None).exclude(seat_type=None)
     names = dict(Member.objects.filter(organization_id=by.organization_id).values_list("id", "name"))
     return {
-        "mine": mine,
-        "others": [(key, names.get(key.member_id, "")) for key in others if key.member_id != by.member_id],
+        "mine": [(key, standing.get(key.id)) for key in mine],
+        "others": [
+            (key, names.get(key.member_id, ""), standing.get(key.id)) for key in others if key.member_id != by.member_id
+        ],
         "products": seat_type.products if seat_type else [],
         "all_products": api_keys.PRODUCTS,
         "people": people.order_by("name") if by.may(Right.MANAGE_MEMBERS) else [],

@@ -10,14 +10,13 @@ from tokenpool.console.csv_export import csv_file
 from tokenpool.console.query import month_of
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
-from tokenpool.kernel.period import Month
 from tokenpool.kernel.tokens import TOKEN_CLASSES
 from tokenpool.limits.models import BatchRequest, Hold
 from tokenpool.metering import correct, report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import groups, own_prices
 from tokenpool.organizations.models import Member
-from tokenpool.organizations.roles import Principal, Right
+from tokenpool.organizations.roles import Right
 from tokenpool.pricing import load
 from tokenpool.pricing.cost import COST_CLASSES, rates_for
 
@@ -104,11 +103,6 @@ def _corrections(event: UsageEvent) -> dict[str, object]:
     """Return the corrections of an event and what it costs with them."""
     found = correct.earlier(event.organization_id, [event.id]).get(event.id, [])
     return {"corrections": found, "corrected_nano": event.cost_nano + sum(one.cost_nano for one in found)}
-
-
-def _models(by: Principal, month: Month, member_id: str | None) -> list[str]:
-    rows = report.grouped(by=by, month=month, dimensions=("model",), member_id=member_id)
-    return [row["model"] for row in rows]
 
 
 def _prompt(event: UsageEvent) -> int:

@@ -14,9 +14,6 @@ _OVERDUE = (
     "where ended_at_us is null and lease_until_us < ? and (organization_id, id) > (?, ?) "
     "order by organization_id, id limit ?"
 )
-_OPEN_IN_MONTH = (
-    "select count(*) from limits_hold where organization_id = ? and ended_at_us is null and admitted_at_us < ?"
-)
 
 
 class Overdue(NamedTuple):
@@ -52,9 +49,3 @@ async def several(store: Store, organization_id: str, hold_ids: Sequence[str]) -
     """Return those of *hold_ids* that are holds of this organization, by id."""
     rows = await store.read(*tables.read_holds(organization_id, list(hold_ids)).spelled_out()) if hold_ids else []
     return {row[0]: HoldRow.from_row(row) for row in rows}
-
-
-async def open_before(store: Store, organization_id: str, before_us: int) -> int:
-    """Return how many holds admitted before *before_us* are still open."""
-    rows = await store.read(_OPEN_IN_MONTH, (organization_id, before_us))
-    return int(rows[0][0])
