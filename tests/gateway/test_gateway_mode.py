@@ -127,7 +127,7 @@ async def test_without_a_limit_the_month_the_week_and_the_day_are_told(gate: Gat
 
 
 async def test_contract_prices_are_managed_settings_and_list_prices_are_none(gate: Gate) -> None:
-    """404 at list prices; ten percent less for all is a multiplier, whose checksum is the tag, answered 304."""
+    """404 at list prices; ten percent less is a multiplier beside the machine's own rules; its checksum is the tag."""
     token = signed_in(gate).access_token
     assert 404 == (await get(gate, "/managed/settings", token))[0]
     by = operator(gate.org.organization_id, "Olga")
@@ -136,8 +136,8 @@ async def test_contract_prices_are_managed_settings_and_list_prices_are_none(gat
 
     status, told, headers = await get(gate, "/managed/settings", token)
 
-    assert (200, {"modelPricing": {"multiplier": 0.9}}) == (status, told["settings"])
-    canonical = b'{"modelPricing":{"multiplier":0.9}}'
+    assert (200, {"managedSourcesBehavior": "merge", "modelPricing": {"multiplier": 0.9}}) == (status, told["settings"])
+    canonical = b'{"managedSourcesBehavior":"merge","modelPricing":{"multiplier":0.9}}'
     assert f"sha256:{hashlib.sha256(canonical).hexdigest()}" == told["checksum"]
     assert headers["etag"] == f'"{told["checksum"]}"'
     assert 304 == (await get(gate, "/managed/settings", token, **{"if-none-match": headers["etag"]}))[0]

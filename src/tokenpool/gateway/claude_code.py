@@ -28,6 +28,7 @@ from tokenpool.pricing.own import OwnBook
 MOST_TELEMETRY_BYTES = 4 * 2**20
 NEVER_KEPT = {"cache-control": "no-store"}
 PROTOBUF = "application/x-protobuf"
+BESIDE_OTHERS = {"managedSourcesBehavior": "merge"}  # else ours would be the only managed settings a machine obeys
 WARNING_PERCENT, CRITICAL_PERCENT = 75, 95
 
 
@@ -66,7 +67,7 @@ async def managed_settings(parts: Parts, request: Request) -> Response:
     text = model_pricing(OwnBook(parts.book, facts.own_prices), clock.now().date())
     if not text:
         raise NotFound("There are no managed settings: your organization pays list prices.")
-    settings = json.loads(text, parse_float=_number)
+    settings = {**BESIDE_OTHERS, **json.loads(text, parse_float=_number)}
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     checksum = f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
     headers = {"request-id": request.state.request_id, "etag": f'"{checksum}"', "cache-control": "no-cache"}
