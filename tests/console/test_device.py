@@ -7,9 +7,10 @@ from django.core.cache import cache
 from django.test import Client
 
 from builders import Aurora, aurora
+from tokenpool.kernel import clock
 from tokenpool.organizations import device_tokens, devices
 from tokenpool.organizations.devices import Asked
-from tokenpool.organizations.models import ApiKey, DeviceRequest, Member, Person
+from tokenpool.organizations.models import ApiKey, DeviceRequest, DeviceToken, Member, Person
 from tokenpool.organizations.roles import Principal
 
 
@@ -82,8 +83,29 @@ def test_a_wrong_code_says_what_to_do_and_the_eleventh_in_a_minute_is_not_looked
     status, shown = text(client, asked().user_code)
 
     assert 429 == status
-    assert "too many codes" in shown
+    assert "Too many codes were tried" in shown
     assert 200 == text(browser(org.ada), asked().user_code)[0]
+
+
+def test_an_address_tries_thirty_codes_a_minute_whoever_sits_there(org: Aurora) -> None:
+    """Three people's ten each; the fourth is refused from that address and served from another."""
+    for who in (org.elena, org.farid, org.ada):
+        client = browser(who)
+        assert [404] * 10 == [text(client, "BBBB-BBBB")[0] for _ in range(10)]
+    fourth, code = browser(org.giulia), asked().user_code
+
+    assert 429 == text(fourth, code)[0]
+    assert 200 == fourth.get("/device", {"user_code": code}, REMOTE_ADDR="192.0.2.99").status_code
+
+
+def test_a_code_is_shown_as_the_device_shows_it_however_it_was_typed(org: Aurora) -> None:
+    """A person compares letters, so what a link wrote around them is not repeated."""
+    code = asked().user_code
+
+    _, shown = text(browser(org.elena), f" {code[:3].lower()}.{code[3:]}! ")
+
+    assert f"{code[:4]}-{code[4:]}" in shown
+    assert f"{code[3:]}!" not in shown
 
 
 def test_the_page_asks_for_a_code_in_italian_too(org: Aurora) -> None:
@@ -121,3 +143,18 @@ def test_a_signed_in_device_stands_among_the_keys_until_it_is_revoked(org: Auror
     assert isinstance(tokens, device_tokens.Tokens)
     assert isinstance(device_tokens.renew(tokens.refresh_token), devices.Refused)
     assert "revoked" in client.get("/keys").content.decode()
+
+
+def test_a_sign_in_that_was_not_renewed_in_time_is_expired_among_the_keys(org: Aurora) -> None:
+    """A word instead of the button, and no date that it would be good until."""
+    device, client = asked(), browser(org.elena)
+    client.post("/device/decide", {"user_code": device.user_code, "decision": "allow"})
+    device_tokens.redeem(device.device_code)
+
+    before = client.get("/keys").content.decode()
+    DeviceToken.objects.update(expires_us=clock.timestamp(clock.now()))
+    after = client.get("/keys").content.decode()
+
+    revoke = f"/keys/{ApiKey.objects.get(key_hash=None).id}/revoke"
+    assert (False, True, True) == ("expired" in before, "renewed" in before, revoke in before)
+    assert (True, False, False) == ("expired" in after, "renewed" in after, revoke in after)

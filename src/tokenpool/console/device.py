@@ -16,7 +16,7 @@ from tokenpool.organizations import devices
 from tokenpool.organizations.models import DeviceRequest
 
 TOO_MANY, UNKNOWN = 429, 404
-MOST_CODES_A_MINUTE = 10  # of one person in one process
+MOST_CODES_A_MINUTE = {"person": 10, "address": 30}  # in one process; an office has one address
 
 
 @page()
@@ -44,21 +44,31 @@ def _about(request: PageRequest, code: str) -> HttpResponse:
     if not code:
         return show(request, "console/device.html", {"code": ""})
     found, problem, status = _looked_up(request, code)
-    facts = {"code": code[:40], "error": problem, "found": found, "opens": _opens(request) if found else False}
+    code = devices.written(devices.normalized(code)) if found else code[:40]
+    facts = {"code": code, "error": problem, "found": found, "opens": _opens(request) if found else False}
     return show(request, "console/device.html", facts, status=status)
 
 
 def _looked_up(request: PageRequest, code: str) -> tuple[DeviceRequest | None, str, int]:
     """Return the waiting request behind *code*, or a sentence and a status."""
-    tries = f"device-codes:{request.user.pk}"
-    cache.add(tries, 0, 60)
-    if cache.incr(tries) > MOST_CODES_A_MINUTE:
-        return None, _("You have tried too many codes. Wait a few minutes, then start again on the device."), TOO_MANY
+    if _tries_too_many(request):
+        return None, _("Too many codes were tried. Wait a minute, then try again."), TOO_MANY
     found = devices.look_up(code)
     if found is None or devices.state_of(found, clock.now()) != "waiting":
         sentence = _("This code is not known or has expired. Look at the code on the device, or start again there.")
         return None, sentence, UNKNOWN
     return found, "", 200
+
+
+def _tries_too_many(request: PageRequest) -> bool:
+    """Count this try for its person and for its address; True when either has had their minute's share."""
+    tried = {"person": str(request.user.pk), "address": request.META.get("REMOTE_ADDR", "")}
+    too_many = False
+    for kind, who in tried.items():
+        count = f"device-codes:{kind}:{who}"
+        cache.add(count, 0, 60)
+        too_many |= cache.incr(count) > MOST_CODES_A_MINUTE[kind]
+    return too_many
 
 
 def _opens(request: PageRequest) -> bool:

@@ -48,10 +48,11 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Since when a sign-in has its present tokens, and until when it can be renewed."""
+    """Since when a sign-in has its present tokens, until when it can be renewed, and whether that is over."""
 
     renewed_at: datetime
     ends_at: datetime
+    over: bool
 
 
 def looks_like_token(secret: str) -> bool:
@@ -112,8 +113,9 @@ def sign_out(token: str) -> None:
 def standing(*, by: Principal, keys: Sequence[ApiKey]) -> dict[str, Standing]:
     """Return how the sign-ins among *keys* stand, by key."""
     rows = DeviceToken.objects.filter(organization_id=by.organization_id, key_id__in=[key.id for key in keys])
-    told = rows.values("key_id").annotate(renewed=Max("issued_at"), ends=Max("expires_us"))
-    return {row["key_id"]: Standing(row["renewed"], clock.from_timestamp(row["ends"])) for row in told}
+    told = rows.values_list("key_id").annotate(Max("issued_at"), Max("expires_us"))
+    now_us = clock.timestamp(clock.now())
+    return {key: Standing(renewed, clock.from_timestamp(ends), ends <= now_us) for key, renewed, ends in told}
 
 
 def _sign_in(found: DeviceRequest, now: datetime) -> Tokens | Refused:

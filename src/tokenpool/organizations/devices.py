@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.crypto import salted_hmac
 
 from tokenpool.audit.actions import Action
@@ -75,7 +76,7 @@ def look_up(code: str) -> DeviceRequest | None:
     found = DeviceRequest.objects.filter(user_code_hash=_hash_code(normalized(code))).first()
     if found is not None:
         found.looked_up += 1
-        DeviceRequest.objects.filter(id=found.id).update(looked_up=found.looked_up)
+        DeviceRequest.objects.filter(id=found.id).update(looked_up=F("looked_up") + 1)
     return found
 
 
