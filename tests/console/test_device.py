@@ -42,13 +42,14 @@ def text(client: Client, code: str = "") -> tuple[int, str]:
 
 
 def test_a_link_shows_what_asks_and_decides_nothing(org: Aurora) -> None:
-    """Client, address and code are shown with both buttons; the request still waits."""
+    """Client, address, code and who will pay are shown with both buttons; the request still waits."""
     code = devices.written(asked().user_code)
 
     status, shown = text(browser(org.elena), code)
 
+    spends_for = "elena@aurora.example, Aurora Ltd"
     assert 200 == status
-    assert all(word in shown for word in ("Claude Code 2.1.330", "192.0.2.7", code, "Allow", "Deny"))
+    assert all(word in shown for word in ("Claude Code 2.1.330", "192.0.2.7", code, "Allow", "Deny", spends_for))
     assert "waiting" == DeviceRequest.objects.get().state
 
 
