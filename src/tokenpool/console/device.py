@@ -4,6 +4,8 @@ A code in the link is looked up and shown, and never decided upon by itself: who
 such a link must not get in by it.
 """
 
+from contextlib import suppress
+
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -67,7 +69,8 @@ def _tries_too_many(request: PageRequest) -> bool:
     for kind, who in tried.items():
         count = f"device-codes:{kind}:{who}"
         cache.add(count, 0, 60)
-        too_many |= cache.incr(count) > MOST_CODES_A_MINUTE[kind]
+        with suppress(ValueError):  # the minute ended between the two
+            too_many |= cache.incr(count) > MOST_CODES_A_MINUTE[kind]
     return too_many
 
 
