@@ -169,6 +169,18 @@ def test_an_old_refresh_token_that_comes_again_ends_the_sign_in(org: Aurora) -> 
     assert {"reason": "an old refresh token came again: two hold the sign-in"} == end.after
 
 
+def test_a_used_refresh_token_may_come_again_for_an_hour(org: Aurora) -> None:
+    """Sixty minutes after its first use it still gives tokens; a second later it ends the sign-in."""
+    first = signed_in(org)
+    assert isinstance(renewed(first.refresh_token, 3600), Tokens)
+
+    assert isinstance(renewed(first.refresh_token, 7200), Tokens)
+    assert "invalid_grant" == error(renewed(first.refresh_token, 7201))
+
+    key = ApiKey.objects.get(key_hash=None)
+    assert key.revoked_at is not None
+
+
 @pytest.mark.parametrize("loss", ["removed", "seat", "expired", "signed out"])
 def test_a_sign_in_cannot_be_renewed_by_who_may_not_any_more(org: Aurora, loss: str) -> None:
     """Removed, without the seat, after thirty days, or signed out: invalid_grant."""

@@ -2,7 +2,7 @@
 
 A sign-in is a key (its row, its rights, its place on the Keys page); its secrets are rows here. Two
 terminals share one sign-in and answers get lost, so a refresh token that was used may come again
-while nobody has used what it gave. Anything later means that two hold the sign-in: it ends.
+for an hour while nobody has used what it gave. Anything later means that two hold the sign-in: it ends.
 """
 
 import re
@@ -23,6 +23,7 @@ from tokenpool.organizations.roles import Principal, system
 
 ACCESS_DAYS = 7
 REFRESH_DAYS = 30
+AGAIN = timedelta(hours=1)  # within which a used refresh token may come again
 MOST_CHILDREN = 50  # of one refresh token: terminals that renew at once
 ENDED = "This sign-in has ended or has expired; sign in again (in Claude Code: /login)."
 _EARLY = timedelta(seconds=POLL_SECONDS - 1)  # a poll on its way may catch up a second
@@ -92,7 +93,8 @@ def renew(refresh_token: str) -> Tokens | Refused:
         if key.revoked_at is not None or clock.timestamp(clock.now()) >= token.expires_us:
             return _UNKNOWN
         used = rows.filter(used_at__isnull=False, generation__gte=token.generation).exclude(id=token.id)
-        if used.exists():
+        late = token.used_at is not None and clock.now() - token.used_at > AGAIN
+        if late or used.exists():
             return _end(token.organization_id, key.id, "an old refresh token came again: two hold the sign-in")
         member = admitted(token.organization_id, key.member_id)
         if member is None:
