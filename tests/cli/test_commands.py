@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,73 @@ def test_a_folder_that_is_served_from_is_not_thrown_away(tmp_path: Path) -> None
 
     assert (2, True) == (done.returncode, "A Tokenpool is running on" in done.stderr)
     assert "somebody's data" == (tmp_path / "tokenpool.sqlite3").read_text()
+
+
+def test_fresh_throws_only_a_demos_data_away(tmp_path: Path) -> None:
+    """A real organization's books stay, and its folder is not shown as a demo."""
+    begin(tmp_path)
+    books = (tmp_path / "data" / "tokenpool.sqlite3").read_bytes()
+
+    fresh = tokenpool("demo", "--fresh", "--data", str(tmp_path / "data"))
+    plain = tokenpool("demo", "--data", str(tmp_path / "data"), "--port", str(free_port()))
+
+    assert (2, True) == (fresh.returncode, "was not begun by `tokenpool demo`" in fresh.stderr)
+    assert books == (tmp_path / "data" / "tokenpool.sqlite3").read_bytes()
+    assert (2, True) == (plain.returncode, "is no demo's" in plain.stderr)
+
+
+def test_a_demo_marks_its_folder_and_init_takes_the_mark_away(tmp_path: Path) -> None:
+    """An unfinished demo may be thrown away; what `init` makes in its folder may not."""
+    data = tmp_path / "data"
+    unfinished = tokenpool("demo", "--data", str(data), "--traces", "/nowhere", "--port", str(free_port()))
+    marked = (data / "demo").exists()
+    again = tokenpool("demo", "--fresh", "--data", str(data), "--traces", "/nowhere", "--port", str(free_port()))
+
+    assert (2, 2, True) == (unfinished.returncode, again.returncode, marked)
+    assert ["/nowhere is not a folder" in done.stderr for done in (unfinished, again)] == [True, True]
+    assert (0, False) == (begin(tmp_path).returncode, (data / "demo").exists())
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("words", [["verify"], ["close-month", "--month", "2026-10"]])
+def test_a_folder_without_an_organization_is_not_found_to_be_in_order(tmp_path: Path, words: list[str]) -> None:
+    """A mistyped --data does not verify."""
+    done = tokenpool(*words, "--data", str(tmp_path / "typo"))
+
+    assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert "there is no organization yet" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["verify"], ["demo"], ["demo", "--fresh"]])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, words: list[str]) -> None:
+    """One line, no traceback."""
+    (tmp_path / "file").touch()
+
+    done = tokenpool(*words, "--data", str(tmp_path / "file"))
+
+    assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+    assert f"--data: {tmp_path / 'file'} cannot be written (" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_before_any_work(tmp_path: Path) -> None:
+    """By serve and by demo, which seeds nothing first."""
+    given = {"TOKENPOOL_UPSTREAM_URL": "https://example.com", "TOKENPOOL_UPSTREAM_API_KEY": "k"}
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        served = tokenpool("serve", "--data", str(tmp_path / "a"), "--port", port, **given)
+        shown = tokenpool("demo", "--data", str(tmp_path / "b"), "--port", port)
+
+    said = f"tokenpool: --port: 127.0.0.1, port {port} cannot be listened on (Address already in use); "
+    assert [(2, True), (2, True)] == [(done.returncode, done.stderr.startswith(said)) for done in (served, shown)]
+    assert not (tmp_path / "b" / "tokenpool.sqlite3").exists()
 
 
 @pytest.mark.proof

@@ -58,11 +58,11 @@ def demo_organization(settings: Environment, *, traces: Path | None, quiet: bool
     """
     known = settings.folder / "access.json"
     if Organization.objects.exists():
-        if not known.exists():
+        access: Access = json.loads(known.read_text()) if known.exists() else {"members": []}
+        if not access["members"]:
             raise Conflict(
                 f"{settings.folder} was not finished, or is no demo's; start with --fresh or another --data."
             )
-        access: Access = json.loads(known.read_text())
         return {**access, "url": settings.public_url}
     if traces is not None and not traces.is_dir():
         raise InvalidInput(f"--traces: {traces} is not a folder.", field="traces")

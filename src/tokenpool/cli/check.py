@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import typer
+from django.db.models import QuerySet
 
 from tokenpool.compliance import verify as verification
 from tokenpool.invoicing import close
@@ -18,7 +19,7 @@ def verify(*, month: str, as_json: bool) -> int:
     """Check every invariant and print the findings; return the exit code."""
     if month:
         Month.parse(month)
-    names = dict(Organization.objects.values_list("id", "name"))
+    names = dict(_organizations().values_list("id", "name"))
     findings = []
     for finding in verification.check(book=load.standard(), month=month):
         findings.append(finding)
@@ -36,7 +37,7 @@ def close_month(*, month: str, dry_run: bool, as_json: bool) -> int:
     """Close *month* of every organization and print the documents; return the exit code."""
     wanted = Month.parse(month)
     documents, failed = [], False
-    for organization in Organization.objects.order_by("id"):
+    for organization in _organizations():
         by = system(organization.id, "tokenpool close-month")
         try:
             if dry_run:
@@ -54,3 +55,14 @@ def close_month(*, month: str, dry_run: bool, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(documents, ensure_ascii=False))
     return 1 if failed else 0
+
+
+def _organizations() -> QuerySet[Organization]:
+    """Return them; a mistyped --data is told instead of found to be in order."""
+    found = Organization.objects.order_by("id")
+    if not found:
+        raise InvalidInput(
+            "--data: there is no organization yet; name the folder of yours, or make one with `tokenpool init`.",
+            field="data",
+        )
+    return found

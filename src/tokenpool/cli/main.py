@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from tokenpool.cli import own_prices, price_book
-from tokenpool.cli.prepare import DATA, Data, Json, prepare
+from tokenpool.cli.prepare import DATA, Data, Json, lock_file, prepare
 from tokenpool.kernel.errors import Conflict, InvalidInput, TokenpoolError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+DEMO = "demo"  # a file in the data folder that a demo began, so that --fresh throws nobody's books away
 Port = Annotated[int, typer.Option("--port", min=1, max=65535)]
 price_book.app.add_typer(own_prices.contract, name="contract")
 price_book.app.command()(own_prices.rerate)
@@ -55,8 +57,7 @@ def running_lock(folder: Path, kind: int) -> Iterator[None]:
     Raises:
         Conflict: somebody serves from this folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "running.lock").open("w") as file:
+    with lock_file(folder, "running.lock") as file:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -65,7 +66,13 @@ def running_lock(folder: Path, kind: int) -> Iterator[None]:
 
 
 def throw_away(folder: Path) -> None:
-    """Remove what a demo made in *folder*, and nothing else."""
+    """Remove what a demo made in *folder*, and nothing else.
+
+    Raises:
+        Conflict: its database is not a demo's.
+    """
+    if (folder / "tokenpool.sqlite3").exists() and not (folder / DEMO).exists():
+        raise Conflict(f"{folder} was not begun by `tokenpool demo`; --fresh leaves it alone. Use another --data.")
     for name in ("tokenpool.sqlite3", "tokenpool.sqlite3-wal", "tokenpool.sqlite3-shm", "access.json"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "mail", ignore_errors=True)
@@ -79,8 +86,26 @@ def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_URL: without it no model answers.", field="upstream_url")
     if settings.upstream_url and not settings.upstream_api_key:
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_API_KEY: without it no model answers.", field="upstream_api_key")
+    check_port(host, port)
     with running_lock(settings.folder, fcntl.LOCK_SH):
         listen(host, port)
+
+
+def check_port(host: str, port: int) -> None:
+    """Find out before any work whether this process can listen there.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InvalidInput(
+                f"--port: {host}, port {port} cannot be listened on ({error.strerror}); name another --port or --host.",
+                field="port",
+            ) from error
 
 
 def listen(host: str, port: int) -> None:
@@ -112,6 +137,7 @@ def init(
         owner_name=owner_name or owner_email.partition("@")[0],
         owner_password=begin.read_password(owner_password_file),
     )
+    (settings.folder / DEMO).unlink(missing_ok=True)
     write_access(settings.folder, access)
     typer.echo(json.dumps(access, ensure_ascii=False) if as_json else begin.summary(access, settings.folder))
 
@@ -125,9 +151,13 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Start everything in one process with a simulated provider and an organization that has a past."""
-    if fresh:
-        with running_lock(data.expanduser(), fcntl.LOCK_EX):
-            throw_away(data.expanduser())
+    folder = data.expanduser()
+    with running_lock(folder, fcntl.LOCK_EX if fresh else fcntl.LOCK_SH):
+        if fresh:
+            throw_away(folder)
+        if not (folder / "tokenpool.sqlite3").exists():
+            (folder / DEMO).touch()
+    check_port("127.0.0.1", port)
     url = f"http://127.0.0.1:{port}"
     settings = prepare(data, demo="yes", public_url=url)
     from tokenpool.cli import begin  # noqa: PLC0415 - its rooms need the prepared settings

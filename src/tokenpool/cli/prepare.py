@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from tokenpool.config import environment
+from tokenpool.kernel.errors import InvalidInput
 
 Data = Annotated[Path, typer.Option("--data", help="The folder of everything this machine needs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -38,10 +39,25 @@ def prepare(data: Path, **settings: str) -> environment.Environment:
 @contextmanager
 def _alone_on(folder: Path) -> Iterator[None]:
     """Wait until no other process prepares this data folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "preparing.lock").open("w") as file:
+    with lock_file(folder, "preparing.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def lock_file(folder: Path, name: str) -> TextIO:
+    """Open a file to lock in the data folder, which is made if it is missing.
+
+    Raises:
+        InvalidInput: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / name).open("w")
+    except OSError as error:
+        raise InvalidInput(
+            f"--data: {folder} cannot be written ({error.strerror}); name a folder that this account may write.",
+            field="data",
+        ) from error
 
 
 def _migrate() -> None:

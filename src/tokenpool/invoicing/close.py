@@ -171,6 +171,8 @@ def _mark(by: Principal, month: Month, state: str, reason: str = "") -> None:
 
 def _check_month(by: Principal, month: Month, *, latest: Month) -> None:
     first = Month.of(Organization.objects.values_list("created_at", flat=True).get(id=by.organization_id))
+    if latest < first:
+        raise InvalidInput(f"month: {first} is the first and has not ended; nothing can be closed.", field="month")
     if not first <= month <= latest:
         raise InvalidInput(f"month: must lie between {first} and {latest}, not {month}.", field="month")
 
