@@ -254,6 +254,6 @@ async def test_what_is_no_question_is_told_beside_the_forms(past: Past, query: s
 async def test_what_if_is_for_who_sees_spend(past: Past) -> None:
     """And nobody's member is not found."""
     page(past.org.farid, "/prices/what-if", status=403)
-    page(past.org.dieter, "/prices/what-if")
+    assert 'class="stack answer"' not in page(past.org.dieter, "/prices/what-if")
     assert "What if" not in page(past.org.farid, "/prices")
     await asked(past, "kind=limit&month=2026-10&who=x@y.example&amount=1", status=404)

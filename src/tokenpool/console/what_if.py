@@ -55,7 +55,7 @@ def index(request: PageRequest) -> HttpResponseBase:
 
 
 def _page(request: PageRequest, facts: dict[str, Any]) -> str:
-    response: HttpResponse = show(request, "console/what_if.html", {**facts, "here": HERE})
+    response: HttpResponse = show(request, "console/what_if.html", {**facts, "answer_here": HERE})
     return response.content.decode()
 
 
