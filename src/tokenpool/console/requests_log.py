@@ -7,6 +7,7 @@ from django.http import HttpResponse
 
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.csv_export import csv_file
+from tokenpool.console.invoices import CLASSES
 from tokenpool.console.query import month_of
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
@@ -77,7 +78,7 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
     price = own_prices.book_of(event.organization_id, load.standard()).by_version(event.price_version)
     rates = rates_for(price, _prompt(event), fast=event.fast, batch=event.batch)
     classes = [
-        (name, getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))
+        (CLASSES[name], getattr(event, f"{name}_tokens"), getattr(rates, name), getattr(event, f"{name}_nano"))
         for name in COST_CLASSES
         if name in TOKEN_CLASSES
     ]

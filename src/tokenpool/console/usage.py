@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.charts import daily_bars, shares
 from tokenpool.console.csv_export import csv_file
+from tokenpool.console.invoices import CLASSES
 from tokenpool.console.query import Listing, every, listing, month_of
 from tokenpool.kernel import clock
 from tokenpool.kernel.money import dollars
@@ -108,7 +109,7 @@ def _chart(request: PageRequest, month: Month) -> dict[str, Any]:
         for row in report.grouped(by=request.principal, month=month, dimensions=("day", stack))
     }
     totals = report.month_totals(by=request.principal, month=month)
-    mix = [(name, totals[f"{name}_tokens"]) for name in TOKEN_CLASSES]
+    mix = [(str(CLASSES[name]), totals[f"{name}_tokens"]) for name in TOKEN_CLASSES]
     per_day = report.grouped(by=request.principal, month=month, dimensions=("day", "model"))
     return {
         "chart": daily_bars(sums, days=month.days),
