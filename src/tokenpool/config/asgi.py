@@ -25,6 +25,7 @@ def build() -> Starlette:
     """Compose the application; Django's is last, so unknown addresses get its pages."""
     django.setup(set_prefix=False)
     from tokenpool.config import collector, wiring  # noqa: PLC0415 - rooms with tables can be imported only after setup
+    from tokenpool.config.form_bodies import FormBodies  # noqa: PLC0415
     from tokenpool.gateway.app import routes  # noqa: PLC0415
 
     parts = wiring.gateway_parts(ENVIRONMENT)
@@ -41,7 +42,7 @@ def build() -> Starlette:
 
         own.append(Mount(PROVIDER_PATH, routes=[*provider.routes(parts.book), *openai_provider.routes()]))
     own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])))
-    own.append(Mount("/", cast("ASGIApp", get_asgi_application())))
+    own.append(Mount("/", FormBodies(cast("ASGIApp", get_asgi_application()))))
     return Starlette(routes=own, lifespan=lifespan)
 
 
