@@ -61,6 +61,47 @@ def test_bodies_have_room_for_so_many_bytes() -> None:
     assert 100 == bodies._bytes
 
 
+def test_a_member_has_a_quarter_of_the_bytes_and_no_more() -> None:
+    """Of 100 bytes Elena has 25, whatever of the rest is free; what nobody in particular sends has no share."""
+    bodies = Bodies(100)
+    bodies.take(25, "elena")
+    with pytest.raises(TooMany, match="the most at once"):
+        bodies.take(1, "elena")
+    bodies.take(25, "farid")
+    bodies.take(50)
+    with pytest.raises(Unavailable, match="hands full"):
+        bodies.take(1, "dana")
+    bodies.give_back(25, "farid")
+    bodies.give_back(25, "elena")
+    bodies.take(25, "elena")
+
+    assert (75, {"elena": 25, "": 50}) == (bodies._bytes, dict(bodies._of_member))
+
+
+async def test_a_member_whose_bodies_never_end_leaves_the_others_room(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elena's unfinished 200 bytes of 1,000: her next is 429, Farid has his 250; when she leaves, she is served."""
+    gate.provider.answers()
+    monkeypatch.setattr(admission.bodies, "_most_bytes", 1_000)
+    host, port = gate.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {gate.key}\r\ncontent-length: 900\r\n\r\n"
+    writer.write(head.encode() + b" " * 200)
+    while admission.bodies._bytes < 200:  # noqa: ASYNC110 - what is awaited is another connection
+        await asyncio.sleep(0.01)
+
+    shed = await gate.post()
+
+    assert (429, "1") == (shed.status, shed.headers["retry-after"])
+    admission.bodies.take(250, "user_farid")
+    admission.bodies.give_back(250, "user_farid")
+    writer.close()
+    while admission.bodies._bytes:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    assert 200 == (await gate.post()).status
+
+
 async def test_the_request_too_many_is_told_to_come_back_and_costs_nothing(gate: Gate) -> None:
     """Two streams run, the third is 429 with `retry-after: 1`; when one has left, the next is served."""
     gate.parts.running.most_of_member = 2

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tokenpool.kernel.errors import TokenpoolError, Unavailable
 
 MOST_BODY_BYTES = 512 * 2**20  # of all requests being read or decided at once
+MEMBERS_AT_LEAST = 4  # a member may have no more of it than leaves room for so many
 
 
 class TooMany(TokenpoolError):
@@ -86,20 +87,31 @@ class Bodies:
     def __init__(self, most_bytes: int = MOST_BODY_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
+        self._of_member: Counter[str] = Counter()
 
-    def take(self, size: int) -> None:
-        """Count *size* bytes more.
+    def take(self, size: int, member_id: str = "") -> None:
+        """Count *size* bytes more, of a member or of nobody in particular.
 
         Raises:
+            TooMany: the member has their share already.
             Unavailable: there is no room for them now.
         """
         if self._bytes + size > self._most_bytes:
             raise Unavailable("This process has its hands full; try again.")
+        share = self._most_bytes // MEMBERS_AT_LEAST
+        if member_id and self._of_member[member_id] + size > share:
+            raise TooMany(
+                f"Your running requests have {share // 2**20} MiB together, the most at once; try again soon."
+            )
         self._bytes += size
+        self._of_member[member_id] += size
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, size: int, member_id: str = "") -> None:
         """Count *size* bytes less."""
         self._bytes -= size
+        self._of_member[member_id] -= size
+        if self._of_member[member_id] <= 0:
+            del self._of_member[member_id]
 
 
 bodies = Bodies()

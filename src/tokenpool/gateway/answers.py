@@ -71,6 +71,7 @@ def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
             return written(500, "api_error", sentence, request_id=request.state.request_id)
         finally:
-            bodies.give_back(getattr(request.state, "body_bytes", 0))
+            if hasattr(request.state, "body_bytes"):
+                bodies.give_back(request.state.body_bytes, request.state.body_of)
 
     return wrapped

@@ -40,8 +40,9 @@ def format_of(headers: Headers, parts: Parts) -> Format[Any]:
 
 async def count_tokens(form: Format[Any], parts: Parts, request: Request) -> Response:
     """Serve `POST /v1/messages/count_tokens` by the provider of its model."""
-    entitle(await authenticate(request.headers, parts.directory))
-    raw = await read_body(request)
+    facts = await authenticate(request.headers, parts.directory)
+    entitle(facts)
+    raw = await read_body(request, facts.member_id)
     body, _ = parse_body(raw)
     model = body.get("model")
     if not isinstance(model, str) or not model:

@@ -39,7 +39,7 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
     """Serve a call of any format: the walk of a request, from top to bottom."""
     facts = await authenticate(request.headers, parts.directory)
     entitle(facts)
-    call = form.read(await read_body(request))
+    call = form.read(await read_body(request, facts.member_id))
     upstream = parts.upstreams.serving(call.model, form.speaks)
     with parts.running.admitting(facts.member_id):
         answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
@@ -138,15 +138,16 @@ def query_of(request: Request) -> str:
     return str(request.scope["query_string"], "latin-1")
 
 
-async def read_body(request: Request) -> bytes:
-    """Return the body, refusing it before it is parsed when it is compressed or over the cap.
+async def read_body(request: Request, member_id: str = "") -> bytes:
+    """Return the body, a member's or a product's, refusing it unparsed when it is compressed or over the cap.
 
     Raises:
         InvalidInput: compressed; what it would grow to nobody knows.
         TooLarge: over 32 MiB; told beforehand, it is not even read.
-        Unavailable: this process has as many bytes of bodies in memory as it takes on.
+        TooMany: the member has as many bytes of bodies in memory as one member may.
+        Unavailable: this process has as many as it takes on.
     """
-    request.state.body_bytes = 0
+    request.state.body_bytes, request.state.body_of = 0, member_id
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidInput("content-encoding: send the body uncompressed.", field="content-encoding")
     if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
@@ -156,7 +157,7 @@ async def read_body(request: Request) -> bytes:
         size += len(chunk)
         if size > MOST_BODY_BYTES:
             raise TooLarge(f"The body is larger than {MOST_BODY_BYTES // 2**20} MiB.")
-        bodies.take(len(chunk))
+        bodies.take(len(chunk), member_id)
         request.state.body_bytes = size
         chunks.append(chunk)
     return b"".join(chunks)

@@ -42,7 +42,8 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
     Raises:
         NotFound: it is not listed; tells why.
     """
-    entitle(await authenticate(request.headers, parts.directory))
+    facts = await authenticate(request.headers, parts.directory)
+    entitle(facts)
     path = request.path_params["path"]
     segments = path.split("/")
     if len(path) > _LONGEST or not all(_SEGMENT.fullmatch(one) for one in segments):
@@ -51,7 +52,7 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
     cost = cost_of(segments, upstream.speaks if upstream else _owner(segments[0], form.speaks))
     if upstream is None or cost is not Cost.FREE:
         raise NotFound(f"{request.method} /v1/{path[:80]} is not served here: {cost.value}")
-    body = await read_body(request)
+    body = await read_body(request, facts.member_id)
     answer = await upstream.send(
         request.method, f"/v1/{path}", query=query_of(request), headers=request.headers, body=body or None, stream=True
     )

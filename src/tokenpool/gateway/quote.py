@@ -32,7 +32,7 @@ async def quote(parts: Parts, request: Request) -> Response:
     """Answer with the lowest, the expected and the largest cost of a body, and what would become of it now."""
     facts = await _whose(parts, request)
     entitle(facts)
-    call = MESSAGES.read(await read_body(request))
+    call = MESSAGES.read(await read_body(request, facts.member_id))
     priced = price_now(parts, facts, call, parts.upstreams.serving(call.model, MESSAGES.speaks))
     ask = Authorize(
         hold_id=ids.new("hold"),

@@ -27,7 +27,7 @@ async def create(parts: Parts, request: Request) -> Response:
     """Serve `POST /v1/messages/batches`: the walk of a request, for all of its requests at once."""
     facts = await authenticate(request.headers, parts.directory)
     entitle(facts)
-    raw = await read_body(request)
+    raw = await read_body(request, facts.member_id)
     asked = await asyncio.to_thread(body.read, raw, most=parts.most_in_batch)
     upstream = creation.upstream_of(parts, asked)
     with parts.running.admitting(facts.member_id):
