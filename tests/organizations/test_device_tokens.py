@@ -228,3 +228,18 @@ def test_an_address_may_not_fill_the_table(org: Aurora) -> None:
     with clock.standing_at(NOON + timedelta(hours=2)):
         assert isinstance(devices.ask(user_agent="x", address="192.0.2.7"), Asked)
     assert 1 == DeviceRequest.objects.count()  # what expired an hour ago is gone
+
+
+def test_a_network_of_ipv6_is_one_address(org: Aurora) -> None:
+    """A hundred addresses of one /64 wait, the next of it is slowed down, another network is not."""
+    with clock.standing_at(NOON):
+        for host in range(100):
+            assert isinstance(devices.ask(user_agent="x", address=f"2001:db8:0:7:{host:x}::1"), Asked)
+
+        assert "slow_down" == error(devices.ask(user_agent="x", address="2001:db8:0:7::ffff"))  # type: ignore[arg-type]
+        assert isinstance(devices.ask(user_agent="x", address="2001:db8:0:8::1"), Asked)
+        assert isinstance(devices.ask(user_agent="x", address="::ffff:192.0.2.7"), Asked)
+        assert isinstance(devices.ask(user_agent="x", address="no address"), Asked)
+
+    kept = sorted({request.address for request in DeviceRequest.objects.all()})
+    assert ["192.0.2.7", "2001:db8:0:7::/64", "2001:db8:0:8::/64", "no address"] == kept

@@ -9,6 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from django.db import transaction
 from django.db.models import F
@@ -53,10 +54,10 @@ class Refused:
 
 def ask(*, user_agent: str, address: str) -> Asked | Refused:
     """Open a request of a device at *address*; `slow_down` when too many wait already."""
-    now = clock.now()
+    now, place = clock.now(), _place(address)
     DeviceRequest.objects.filter(expires_at__lt=now - KEPT).delete()
     waiting = DeviceRequest.objects.filter(state="waiting", expires_at__gt=now)
-    if waiting.filter(address=address).count() >= MOST_WAITING_AT_ADDRESS or waiting.count() >= MOST_WAITING:
+    if waiting.filter(address=place).count() >= MOST_WAITING_AT_ADDRESS or waiting.count() >= MOST_WAITING:
         return Refused("slow_down", "Too many devices wait to be signed in; try again in a few minutes.")
     asked = Asked(secrets.token_urlsafe(32), "".join(secrets.choice(LETTERS) for _ in range(CODE_LENGTH)))
     DeviceRequest.objects.create(
@@ -64,7 +65,7 @@ def ask(*, user_agent: str, address: str) -> Asked | Refused:
         device_code_hash=hash_secret(asked.device_code),
         user_code_hash=_hash_code(asked.user_code),
         client=_client(user_agent),
-        address=address[:40],
+        address=place,
         asked_at=now,
         expires_at=now + timedelta(seconds=CODE_SECONDS),
     )
@@ -131,6 +132,17 @@ def hash_secret(secret: str) -> str:
 def _hash_code(code: str) -> str:
     """A short code needs a key: nobody who reads the table can try them all."""
     return salted_hmac("tokenpool.organizations.devices", code, algorithm="sha256").hexdigest()
+
+
+def _place(address: str) -> str:
+    """Return what one customer of a network has: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:40]
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((int(found), 64), strict=False))
 
 
 def _client(user_agent: str) -> str:
