@@ -11,7 +11,6 @@ from tokenpool.kernel.group_commit import Statement, Transaction
 from tokenpool.kernel.period import Window
 from tokenpool.limits import tables
 from tokenpool.limits.batch import Batch
-from tokenpool.limits.decide import Balance
 from tokenpool.limits.operations import Answer, Movement, Operation
 from tokenpool.limits.tables import HoldRow
 from tokenpool.metering import allowance
@@ -36,7 +35,7 @@ def transaction(
             tables.read_accounts(organization_id, keys),
             tables.read_caps(organization_id, {scope for scope, _ in keys}),
         ]
-        batch.stand_on({(row[0], row[1]): Balance(row[2], row[3]) for row in accounts}, tables.caps_from(caps))
+        batch.stand_on(tables.balances_from(accounts), tables.caps_from(caps))
     if batch.months_with_time:
         (rows,) = yield [allowance.read(organization_id, set(batch.months_with_time.values()))]
         batch.free_used = dict(rows)

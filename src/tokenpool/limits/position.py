@@ -25,7 +25,7 @@ async def position(
     caps = tables.caps_from(await store.read(*tables.read_caps(organization_id, scopes).spelled_out()))
     wanted = {(scope, key) for scope in scopes for key in keys.values()}
     rows = await store.read(*tables.read_accounts(organization_id, wanted).spelled_out())
-    balances = dict.fromkeys(wanted, Balance()) | {(row[0], row[1]): Balance(row[2], row[3]) for row in rows}
+    balances = dict.fromkeys(wanted, Balance()) | tables.balances_from(rows)
     limits: list[Applied] = apply(applicable(caps, scopes), balances, keys)
     worst = fullest(limits)
     return [state_of(limit, at_us) for limit in limits], state_of(worst, at_us) if worst else None

@@ -7,7 +7,6 @@ from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Store
 from tokenpool.limits import tables
 from tokenpool.limits.batch import Batch, state_of
-from tokenpool.limits.decide import Balance
 from tokenpool.limits.operations import Authorize, Held, LimitState, Refusal
 
 
@@ -31,7 +30,7 @@ async def preview(store: Store, organization_id: str, ask: Authorize) -> Preview
     keys = batch.locate([ask])
     accounts = await store.read(*tables.read_accounts(organization_id, keys).spelled_out())
     caps = await store.read(*tables.read_caps(organization_id, {scope for scope, _ in keys}).spelled_out())
-    batch.stand_on({(row[0], row[1]): Balance(row[2], row[3]) for row in accounts}, tables.caps_from(caps))
+    batch.stand_on(tables.balances_from(accounts), tables.caps_from(caps))
     limits = batch.place_of[ask.hold_id].limits
     least = min(limits, key=lambda limit: limit.left_nano, default=None)
     binding = state_of(least, clock.timestamp(ask.admitted_at)) if least else None

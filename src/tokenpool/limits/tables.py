@@ -81,6 +81,11 @@ def read_accounts(organization_id: str, keys: Iterable[AccountKey]) -> Statement
     return Statement(sql, [(organization_id, scopes, windows)])
 
 
+def balances_from(rows: Iterable[Row]) -> dict[AccountKey, Balance]:
+    """Return the accounts that `read_accounts` read; those that never moved have no row."""
+    return {(scope, key): Balance(spent_nano, held_nano) for scope, key, spent_nano, held_nano in rows}
+
+
 def read_caps(organization_id: str, scopes: Iterable[str]) -> Statement:
     """Read the standing limits of *scopes*: the newest row of each (scope, basis, window)."""
     ordered = sorted(scopes)
