@@ -96,7 +96,7 @@ class _Replay:
         self.since = min(start_of(cap.window, month.start) for cap in supposed)
         self.balances: defaultdict[AccountKey, Balance] = defaultdict(Balance)
         self.places: dict[PlaceName, Place] = {}
-        self.running: list[tuple[int, int, PlaceName, int, int]] = []  # ends at, order, place, held, cost
+        self.running: list[tuple[int, PlaceName, int, int]] = []  # a heap: ends at, place, held, cost
         self.output_prices: dict[str, int] = {}
 
     def steps(self) -> Iterator[Outcome]:
@@ -153,11 +153,11 @@ class _Replay:
         for balance in self._balances(place):
             balance.held_nano += amount_nano
         ends_at = _FOR_EVER if hold.ended_at_us is None else hold.ended_at_us
-        heappush(self.running, (ends_at, len(self.running), place, amount_nano, cost_nano))
+        heappush(self.running, (ends_at, place, amount_nano, cost_nano))
 
     def _end_until(self, at_us: int) -> None:
         while self.running and self.running[0][0] <= at_us:
-            _, _, place, amount_nano, cost_nano = heappop(self.running)
+            _, place, amount_nano, cost_nano = heappop(self.running)
             for balance in self._balances(place):
                 balance.held_nano -= amount_nano
                 balance.spent_nano += cost_nano
