@@ -68,7 +68,7 @@ def correcting(
     """Return the event that brings *event* to its cost under *price*, or None when that is what it costs already.
 
     *before* are its corrections so far, in order. *billed_in* is the month whose invoice carries the
-    difference, "" for the event's own.
+    difference, None for the event's own.
     """
     wanted = rate_event(event, price)
     difference = [want - have for want, have in zip(wanted, billed([event, *before]), strict=True)]

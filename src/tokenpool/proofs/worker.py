@@ -29,7 +29,7 @@ from tokenpool.limits.operations import Answer, Done, Held, Operation
 from tokenpool.proofs import scratch
 from tokenpool.proofs.server import Server
 
-NORMAL, NO_FOLDER, NO_SYNC, TRUSTING, HASTY, DEAF = MISTAKES = (
+NORMAL, NO_FOLDER, NO_SYNC, TRUSTING, HASTY, DEAF = (
     "synchronous=NORMAL",
     "a journal without its folder's fsync",
     "a journal without any fsync",
