@@ -177,7 +177,7 @@ def test_what_is_no_percentage_is_refused(text: str) -> None:
 def test_what_is_no_contract_amount_is_refused(amounts: dict[str, str], said: str) -> None:
     """The component and the remedy are named."""
     with pytest.raises(InvalidInput, match=said):
-        own.checked_amounts(amounts, BOOK.price("claude-opus-5-5", DAY))
+        own.checked_amounts(amounts, "model:claude-opus-5-5", [BOOK.price("claude-opus-5-5", DAY)])
 
 
 def test_a_scope_is_one_model_one_provider_or_all() -> None:

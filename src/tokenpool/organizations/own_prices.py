@@ -48,9 +48,7 @@ def set_price(
     """
     by.require(Right.SET_PRICES)
     scope, listed = scope_of(model=model, provider=provider, book=book, day=effective_from)
-    if amounts and not model:
-        raise InvalidInput("prices: amounts are per model; give a model, or a percentage alone.", field="prices")
-    checked = checked_amounts(amounts, listed[0]) if amounts else {}
+    checked = checked_amounts(amounts or {}, scope, listed)
     fresh = OwnRow(ids.new("own"), scope, effective_from, ppm, checked)
     if not confirmed:
         _check_size(fresh, listed, of(by.organization_id))

@@ -7,7 +7,7 @@ both never change, so what was pinned to it rates the same for ever.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Protocol
@@ -183,16 +183,18 @@ def ppm_from_percent(text: str, *, field: str = "percent") -> int:
     return ppm
 
 
-def checked_amounts(given: Mapping[str, str], listed: ModelPrice) -> dict[str, int]:
-    """Read contract amounts in dollars by component.
+def checked_amounts(given: Mapping[str, str], scope: str, listed: Sequence[ModelPrice]) -> dict[str, int]:
+    """Read contract amounts in dollars by component, for the one model that *scope* must then be.
 
     Raises:
-        InvalidInput: a component that *listed* has not, zero, or no amount.
+        InvalidInput: more than a model, a component that it has not, zero, or no amount.
     """
-    known, found = components(listed), {}
+    if given and not scope.startswith("model:"):
+        raise InvalidInput("prices: amounts are per model; give a model, or a percentage alone.", field="prices")
+    known, found = components(listed[0]), {}
     for name, text in given.items():
         if name not in known:
-            sentence = f"prices: {listed.model} has no component “{name[:40]}”; it has {', '.join(known)}."
+            sentence = f"prices: {listed[0].model} has no component “{name[:40]}”; it has {', '.join(known)}."
             raise InvalidInput(sentence, field="prices")
         found[name] = nano_from_decimal_text(text, field=name)
         if found[name] == 0:
@@ -228,9 +230,8 @@ def supposed(
         InvalidInput, UnknownModel: no such model, provider or component; no percentage; amounts without a model.
     """
     scope, listed = scope_of(model=model, provider=provider, book=book, day=day)
-    if amounts and not model:
-        raise InvalidInput("prices: amounts are per model; give a model, or a percentage alone.", field="prices")
-    return OwnRow(f"own_{scope}", scope, date.min, ppm_from_percent(percent), checked_amounts(amounts, listed[0]))
+    checked = checked_amounts(amounts, scope, listed)
+    return OwnRow(f"own_{scope}", scope, date.min, ppm_from_percent(percent), checked)
 
 
 def _amount(listed_nano: int, name: str, row: OwnRow) -> int:
