@@ -7,7 +7,6 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
-from datetime import date, timedelta
 from itertools import chain
 from typing import Any
 
@@ -17,7 +16,7 @@ from ninja import Router
 from tokenpool.api import spend_limits
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.api.usage import money
-from tokenpool.kernel import clock, steps
+from tokenpool.kernel import steps
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.period import Month
 from tokenpool.limits import caps
@@ -98,7 +97,7 @@ async def _lines(every: Iterator[Outcome], told: Callable[[Any], dict[str, Any]]
 
 
 def _row(row: Row, month: Month) -> OwnRow:
-    day: date = min((month.end - timedelta(days=1)).date(), clock.now().date())
+    day = other_prices.last_day(month)
     return supposed(
         book=load.standard(), day=day, model=row.model, provider=row.provider, percent=row.percent, amounts=row.prices
     )

@@ -5,7 +5,6 @@ without JavaScript, and nothing waits in silence.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import date, timedelta
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -97,7 +96,7 @@ def _prices(request: PageRequest) -> Iterator[Outcome]:
 
 def _row(request: PageRequest, month: Month) -> OwnRow:
     given = request.GET
-    day: date = min((month.end - timedelta(days=1)).date(), clock.now().date())
+    day = other_prices.last_day(month)
     percent, model = given.get("percent", "").strip() or "0", given.get("model", "").strip()[:LONGEST]
     amounts: dict[str, str] = {}
     for word in given.get("prices", "")[:LONGEST].split():

@@ -70,6 +70,11 @@ def prices(
     return _steps(by.organization_id, month, _Supposed(book, OwnPrices(rows), base))
 
 
+def last_day(month: Month) -> date:
+    """Return the last UTC day of *month*, today while it runs: the day whose list a supposed price is checked by."""
+    return min(month.start.replace(day=month.days), clock.now()).date()
+
+
 @dataclass(slots=True)
 class _Supposed:
     """The prices that are tried."""
