@@ -31,12 +31,12 @@ PATIENCE_SECONDS = 5.0
 class PostgresStore:
     """A small pool of connections; organizations commit side by side, one organization in order."""
 
-    def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, url: str) -> None:
         """*url* is `postgresql://user@host/database`; nothing is opened before the first use."""
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
-            max_size=connections,
+            max_size=CONNECTIONS,
             reconnect_timeout=1,  # then whoever asks next tries anew: no growing pause outlives the outage
             configure=_prepare,
             open=False,
