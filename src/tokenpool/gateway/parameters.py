@@ -63,8 +63,6 @@ SEARCHING_TOOLS = ("web_search_",)
 READING_TOOLS = (*SEARCHING_TOOLS, "web_fetch_")
 # Their first versions sample again for each use; later ones may also run code, which samples again by itself.
 SIMPLE_TOOLS = ("web_search_20250305", "web_fetch_20250910")
-# Tools whose cost cannot be bounded: container hours, remote servers, another model, searches without a price.
-REFUSED_TOOLS = ("code_execution_", "mcp_toolset", "advisor_", "tool_search_tool_")
 MOST_SAMPLINGS = 10  # the provider ends a request's loop there with `pause_turn`
 
 CLEARING_EDITS = ("clear_tool_uses_", "clear_thinking_")  # they take input away
