@@ -87,6 +87,7 @@ def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None
     if settings.upstream_url and not settings.upstream_api_key:
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_API_KEY: without it no model answers.", field="upstream_api_key")
     check_port(host, port)
+    typer.echo(f"Listening on {host}, port {port}; people open {settings.public_url} (TOKENPOOL_PUBLIC_URL).")
     with running_lock(settings.folder, fcntl.LOCK_SH):
         listen(host, port)
 

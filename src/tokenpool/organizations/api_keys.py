@@ -117,8 +117,8 @@ def _check_product(by: Principal, member_id: str, product: str) -> None:
         raise NotFound("There is no such member.")
     seat_type = next((one for one in seats.types(by.organization_id) if one.key == member.seat_type), None)
     if seat_type is None or product not in seat_type.products:
-        held = f"the seat type {seat_type.name}" if seat_type else "no seat"
+        held = f"the seat type {seat_type.name}, which does not open {product}" if seat_type else "no seat"
         raise InvalidInput(
-            f"product: {member.name} has {held}, which does not open {product}; assign a seat type that does.",
+            f"product: {member.name} has {held}; assign a seat type that opens {product}.",
             field="product",
         )
