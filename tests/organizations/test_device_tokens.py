@@ -243,3 +243,21 @@ def test_a_network_of_ipv6_is_one_address(org: Aurora) -> None:
 
     kept = sorted({request.address for request in DeviceRequest.objects.all()})
     assert ["192.0.2.7", "2001:db8:0:7::/64", "2001:db8:0:8::/64", "no address"] == kept
+
+
+def test_a_sign_in_keeps_the_tokens_of_thirty_days_and_at_most_a_thousand(
+    org: Aurora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four renewals leave ten rows, one 29 days later six; a renewal too many is refused and ends nothing."""
+    token, rows = signed_in(org).refresh_token, []
+    for day in (1, 2, 3, 4, 33):
+        tokens = renewed(token, day * 86_400)
+        assert isinstance(tokens, Tokens)
+        token = tokens.refresh_token
+        rows.append(DeviceToken.objects.count())
+    assert ([4, 6, 8, 10, 6], 1_000) == (rows, device_tokens.MOST_RENEWABLE)
+
+    monkeypatch.setattr(device_tokens, "MOST_RENEWABLE", 2)
+    assert "invalid_grant" == error(renewed(token, 33 * 86_400 + 60))
+    monkeypatch.setattr(device_tokens, "MOST_RENEWABLE", 3)
+    assert isinstance(renewed(token, 33 * 86_400 + 120), Tokens)

@@ -25,6 +25,7 @@ ACCESS_DAYS = 7
 REFRESH_DAYS = 30
 AGAIN = timedelta(hours=1)  # within which a used refresh token may come again
 MOST_CHILDREN = 50  # of one refresh token: terminals that renew at once
+MOST_RENEWABLE = 1_000  # refresh tokens of one sign-in that have not expired
 ENDED = "This sign-in has ended or has expired; sign in again (in Claude Code: /login)."
 _EARLY = timedelta(seconds=POLL_SECONDS - 1)  # a poll on its way may catch up a second
 _SHAPE = re.compile(r"tp-device-[A-Za-z0-9_-]{43}", re.ASCII)
@@ -99,7 +100,8 @@ def renew(refresh_token: str) -> Tokens | Refused:
         member = admitted(token.organization_id, key.member_id)
         if member is None:
             return _end(token.organization_id, key.id, "the seat does not include Claude Code")
-        if rows.filter(generation=token.generation + 1).count() >= MOST_CHILDREN:
+        _forget_old(key)
+        if rows.count() >= MOST_RENEWABLE or rows.filter(generation=token.generation + 1).count() >= MOST_CHILDREN:
             return _UNKNOWN
         rows.filter(id=token.id, used_at=None).update(used_at=clock.now())
         return _issue(key, member, token.generation + 1)
@@ -147,6 +149,12 @@ def _sign_in(found: DeviceRequest, now: datetime) -> Tokens | Refused:
         facts = {"name": key.name, "kind": key.kind, "product": PRODUCT, "member_id": member.id, "device": key.hint}
         trail.note(by, Action.API_KEY_CREATED, ("api_key", key.id), after=facts)
         return _issue(key, member, 0)
+
+
+def _forget_old(key: ApiKey) -> None:
+    """Delete the tokens of a sign-in that are worth nothing any more, whoever has them."""
+    before = clock.now() - timedelta(days=REFRESH_DAYS)
+    DeviceToken.objects.filter(organization_id=key.organization_id, key_id=key.id, issued_at__lt=before).delete()
 
 
 def _issue(key: ApiKey, member: Member, generation: int) -> Tokens:
