@@ -116,6 +116,19 @@ async def test_a_key_that_is_none_is_refused_by_name(gate: Gate, key: str) -> No
     assert not Hold.objects.exists()
 
 
+async def test_a_key_that_stands_twice_is_refused(gate: Gate) -> None:
+    """A second header of a billed key beside another is 400, not a second bill."""
+    gate.provider.answers()
+    await gate.post(**KEY)
+    headers = [("x-api-key", gate.key), ("idempotency-key", "another"), *KEY.items()]
+
+    twice = await gate.session.post(f"{gate.url}/v1/messages", json=BODY, headers=headers)
+
+    error = (await twice.json())["error"]
+    assert (400, "idempotency-key") == (twice.status, error["details"]["field"])
+    assert (1, COST, 0) == (len(gate.provider.seen), *gate.account())
+
+
 async def test_a_broken_streams_silent_repeat_is_billed_beside_it_or_refused(gate: Gate) -> None:
     """Claude Code asks again without streaming: with room both are billed, without it the repeat is refused unsent."""
     error = sse("error", error={"type": "overloaded_error", "message": "Overloaded"})

@@ -22,13 +22,14 @@ def hold_ids(headers: Headers, facts: KeyFacts, request_id: str) -> list[str]:
     """Return the ids that this request's hold may have, in turn: one without a key, else those the key stands for.
 
     Raises:
-        InvalidInput: a key that is empty, too long, or not printable.
+        InvalidInput: a key that is empty, too long, not printable, or one of several.
     """
-    key = headers.get(HEADER)
-    if key is None:
+    keys = headers.getlist(HEADER)
+    if not keys:
         return [ids.twin("hold", request_id)]
+    key = keys[0] if len(keys) == 1 else ""
     if not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise InvalidInput(f"{HEADER}: 1 to {_KEY_LENGTH} printable ASCII characters.", field=HEADER)
+        raise InvalidInput(f"{HEADER}: one key of 1 to {_KEY_LENGTH} printable ASCII characters.", field=HEADER)
     names = ("idempotency", facts.organization_id, facts.member_id, key)
     return [ids.derived("hold", *names, str(turn)) for turn in range(MOST_VOID)]
 
