@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -288,6 +289,14 @@ def test_every_page_fits_its_window(demo: Demo, chromium: Browser, look: str) ->
         assert width <= LOOKS[look].get("viewport", {"width": 1280})["width"], name
         picture(page, f"{name}-{look}")
     page.context.close()
+
+
+def test_a_form_has_an_end_whoever_sends_it(demo: Demo) -> None:
+    """2,621,441 bytes that are told are 413 and not waited for."""
+    with socket.create_connection(("127.0.0.1", urlsplit(demo.url).port or 0), timeout=10) as client:
+        client.sendall(b"POST /oauth/token HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2621441\r\n\r\n")
+
+        assert b"HTTP/1.1 413 " == client.recv(13)
 
 
 def test_the_keyboard_reaches_content_and_rows(demo: Demo, chromium: Browser) -> None:
