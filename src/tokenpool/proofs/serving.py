@@ -123,11 +123,12 @@ def free_port() -> int:
 def _serve(settings: dict[str, str], pipe: Connection) -> None:
     """Run the command up to where it would listen; fork there for each order."""
     log = os.open(Path(settings["data"]) / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, sys.stderr.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
     for name in [name for name in os.environ if name.startswith(("TOKENPOOL_", "DJANGO_"))]:
         del os.environ[name]
     os.environ |= {f"TOKENPOOL_{name.upper()}": text for name, text in settings.items()}
-    sys.argv = ["tokenpool", "serve", "--data", settings["data"]]
+    sys.argv = ["tokenpool", "serve", "--data", settings["data"], "--port", str(free_port())]
     listen = uvicorn.run
 
     def listen_when_told(app: str, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
