@@ -59,7 +59,7 @@ def test_what_is_not_known_cannot_be_listed(path: str) -> None:
         ("files/f_1", Cost.FREE),
         ("files/f_1/content", Cost.FREE),
         ("skills/s/versions/7/content", Cost.FREE),
-        ("environments/e/work/poll", Cost.FREE),
+        ("environments/e/archive", Cost.FREE),
         ("agents/a/run", Cost.UNKNOWN),
         ("agents/a/versions/1/run", Cost.UNKNOWN),
         ("sessions/s/events", Cost.BILLED),

@@ -181,7 +181,7 @@ async def _replay(store: Store, organization_id: str, heard: Counter[str], repla
 def _words(operation: Operation) -> tuple[str, list[Any]]:
     """Return the model's verb and words of an operation."""
     match operation:
-        case Authorize():
+        case Authorize() | Together():  # a batch is decided by its sum
             return "hold", [
                 operation.hold_id,
                 operation.bound.amount(),
@@ -199,8 +199,6 @@ def _words(operation: Operation) -> tuple[str, list[Any]]:
             return "extend", [operation.hold_id, str(operation.lease_until)]
         case Lose():
             return "lose", [operation.hold_id, str(operation.at)]
-        case Together():
-            raise NotImplementedError("no history asks for batches")
 
 
 def _of_model(model: Model, done: str, words: list[Any]) -> str:
