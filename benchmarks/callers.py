@@ -27,7 +27,7 @@ def prepared(database_url: str = "") -> str:
     return database_url or str(FOLDER / "tokenpool.sqlite3")
 
 
-from tokenpool.kernel import ids  # noqa: E402 - after the folder has its name
+from tokenpool.kernel import clock, ids  # noqa: E402 - after the folder has its name
 from tokenpool.kernel.group_commit import GroupCommit, Statement, Store, Transaction  # noqa: E402
 from tokenpool.kernel.tokens import TokenCounts  # noqa: E402
 from tokenpool.limits.operations import Attribution, Authorize, Settle  # noqa: E402
@@ -82,11 +82,11 @@ class Load:
     async def request(self) -> None:
         """Hold and settle once."""
         hold_id, who = ids.new("hold"), random.choice(self.people)
-        ask = Authorize(hold_id, who, PRICE.model, PRICE.version, BOUND, NOW)
+        ask = Authorize(hold_id, who, PRICE.model, PRICE.version, BOUND, clock.now())
         began = time.perf_counter()
         await self.commits.submit(self.organization_id, ask)
         held = time.perf_counter()
-        await self.commits.submit(self.organization_id, Settle(hold_id, USAGE, NOW))
+        await self.commits.submit(self.organization_id, Settle(hold_id, USAGE, clock.now()))
         self.holds.append(held - began)
         self.settlements.append(time.perf_counter() - held)
 

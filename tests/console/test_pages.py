@@ -257,10 +257,11 @@ def test_what_caching_saved_is_rated_day_by_day_and_less_every_write(org: Aurora
 
 def test_a_member_sees_nobody_elses_requests(org: Aurora) -> None:
     """Neither in the list, nor by filter, nor by address."""
+    at_us = clock.timestamp(Month(2026, 11).start)
     UsageEvent.objects.create(
         organization_id=org.organization_id, id="evt_elena", request_id="req_elena", member_id=org.elena.member_id,
         seat_type="chat_claude_code", product="claude_code", model="claude-opus-5-5",
-        price_version="claude-opus-5-5@2026-09-22", month="2026-11", admitted_at_us=1, settled_at_us=2,
+        price_version="claude-opus-5-5@2026-09-22", month="2026-11", admitted_at_us=at_us, settled_at_us=at_us,
     )  # fmt: skip
     client = browser(org.farid)
 
@@ -323,12 +324,13 @@ def test_a_page_that_cannot_be_is_refused(org: Aurora, page: str) -> None:
 
 def test_a_file_has_every_row_however_many_there_are(org: Aurora, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven members, five requests and all of the audit, read two by two."""
-    month = str(Month.of(clock.now()))
+    month = Month.of(clock.now())
     for number in range(5):
+        at_us = clock.timestamp(month.start) + number
         UsageEvent.objects.create(
-            organization_id=org.organization_id, id=f"evt_{number}", request_id=f"req_{number}", month=month,
+            organization_id=org.organization_id, id=f"evt_{number}", request_id=f"req_{number}", month=str(month),
             member_id=org.elena.member_id, seat_type="chat_claude_code", product="claude_code", model="claude-opus-5-5",
-            price_version="claude-opus-5-5@2026-09-22", admitted_at_us=number, settled_at_us=number,
+            price_version="claude-opus-5-5@2026-09-22", admitted_at_us=at_us, settled_at_us=at_us,
         )  # fmt: skip
     for module, name in ((members, "MOST"), (overview, "MOST"), (report, "MOST_EVENTS"), (activity, "MOST")):
         monkeypatch.setattr(module, name, 2)

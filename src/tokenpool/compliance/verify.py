@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Case, Sum, When
+from django.db.models import Case, QuerySet, Sum, When
 
 from tokenpool.audit import chain
 from tokenpool.audit.actions import Action
@@ -17,7 +17,7 @@ from tokenpool.audit.models import AuditEvent
 from tokenpool.compliance import rating
 from tokenpool.invoicing.models import Invoice, InvoiceSeries
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.period import Window, keys_at
+from tokenpool.kernel.period import Month, Window, keys_at
 from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
@@ -57,6 +57,12 @@ class Examined:
     month: str
     book: OwnBook
     kept: frozenset[str] = frozenset()
+
+    def events(self) -> "QuerySet[UsageEvent]":
+        """Return the usage events that are examined."""
+        if self.month:
+            return UsageEvent.of_month(self.organization_id, Month.parse(self.month))
+        return UsageEvent.objects.filter(organization_id=self.organization_id)
 
 
 Check = Callable[[Examined], Iterator[str]]
@@ -157,11 +163,11 @@ def _invoices(on: Examined) -> Iterator[str]:
 
 def _billed(on: Examined, invoice: Invoice, document: dict[str, Any]) -> Iterator[str]:
     """The usage lines are the month's events as they stood, the adjustments the corrections of earlier months."""
-    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    month = Month.parse(invoice.month)
     adjusted = sum(line["amount_nano"] for line in document["lines"] if line["kind"] == "adjustment")
     told = {
-        "usage": (document["usage_nano"], rows.filter(month=invoice.month, billed_in=None)),
-        "adjustments": (adjusted, rows.filter(billed_in=invoice.month)),
+        "usage": (document["usage_nano"], UsageEvent.of_month(on.organization_id, month).filter(billed_in=None)),
+        "adjustments": (adjusted, UsageEvent.objects.filter(organization_id=on.organization_id, billed_in=str(month))),
     }
     for what, (billed, events) in told.items():
         found = events.aggregate(total=Sum("cost_nano", default=0))["total"]
@@ -171,8 +177,7 @@ def _billed(on: Examined, invoice: Invoice, document: dict[str, Any]) -> Iterato
 
 def _rating(on: Examined) -> Iterator[str]:
     """Rating every event again with its pinned price version gives its stored cost, class by class."""
-    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
-    yield from rating.broken(rows.filter(month=on.month) if on.month else rows, on.book)
+    yield from rating.broken(on.events(), on.book)
 
 
 def _audit(on: Examined) -> Iterator[str]:
@@ -216,8 +221,7 @@ def _grouped_events(on: Examined) -> tuple[dict[tuple[str, ...], tuple[int, ...]
     sums: dict[tuple[str, ...], list[int]] = {}
     places: dict[PlaceName, int] = {}
     spent: dict[AccountKey, int] = {}
-    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
-    for event in (rows.filter(month=on.month) if on.month else rows).iterator(chunk_size=2000):
+    for event in on.events().iterator(chunk_size=2000):
         day = clock.from_timestamp(event.admitted_at_us).date().isoformat()
         cell = sums.setdefault(
             (event.month, day, event.member_id, event.seat_type, event.model), [0] * len(AMOUNT_COLUMNS)

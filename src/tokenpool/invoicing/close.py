@@ -145,8 +145,7 @@ def _issue(by: Principal, month: Month, series: InvoiceSeries, composed: documen
 
 def _disagreement(by: Principal, month: Month, composed: document.Document) -> str | None:
     """Return how events, account and document differ, or None when they agree to the nano-dollar."""
-    rows = UsageEvent.objects.filter(organization_id=by.organization_id, month=str(month))
-    events = rows.aggregate(total=Sum("cost_nano", default=0))["total"]
+    events = UsageEvent.of_month(by.organization_id, month).aggregate(total=Sum("cost_nano", default=0))["total"]
     account = Account.objects.filter(
         organization_id=by.organization_id, scope=ORGANIZATION, window_key=str(month)
     ).first()

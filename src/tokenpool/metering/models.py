@@ -2,6 +2,9 @@
 
 from django.db import models
 
+from tokenpool.kernel import clock
+from tokenpool.kernel.period import Month
+
 
 class Amounts(models.Model):
     """Tokens per class and their cost per class: the columns an event and its rollup share."""
@@ -62,12 +65,17 @@ class UsageEvent(Amounts):
 
     class Meta:
         indexes = [
-            models.Index(fields=["organization_id", "month", "member_id", "admitted_at_us"], name="events_of_member"),
-            models.Index(fields=["organization_id", "admitted_at_us"], name="events_by_time"),
+            models.Index(fields=["organization_id", "admitted_at_us", "member_id"], name="events_by_time"),
             models.Index(
                 fields=["organization_id", "billed_in"], condition=models.Q(billed_in__isnull=False), name="adjustments"
             ),
         ]
+
+    @classmethod
+    def of_month(cls, organization_id: str, month: Month) -> "models.QuerySet[UsageEvent]":
+        """Return an organization's events of the requests that *month* admitted."""
+        since, until = clock.timestamp(month.start), clock.timestamp(month.end)
+        return cls.objects.filter(organization_id=organization_id, admitted_at_us__gte=since, admitted_at_us__lt=until)
 
 
 class DailyUsage(Amounts):

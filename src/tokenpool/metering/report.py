@@ -4,10 +4,12 @@ Every figure is a sum of the same rollup that moves with each settlement; nothin
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import Max, Min, Q, QuerySet, Sum
 
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput, NotFound
 from tokenpool.kernel.period import Month
 from tokenpool.metering.models import DailyUsage, UsageEvent
@@ -73,8 +75,6 @@ def events(
     filters: dict[str, object] = {}
     if member_id is not None:
         filters["member_id"] = member_id
-    if month is not None:
-        filters["month"] = str(month)
     if model:
         filters["model"] = model
     if product:
@@ -83,7 +83,7 @@ def events(
         filters["admitted_at_us__gte"] = from_us
     if to_us is not None:
         filters["admitted_at_us__lt"] = to_us
-    chosen = rows.filter(**filters)
+    chosen = (rows if month is None else _in(month, by, member_id)).filter(**filters)
     if after_id:
         at_us = rows.filter(id=after_id).values_list("admitted_at_us", flat=True).first() or 0
         chosen = chosen.filter(Q(admitted_at_us__lt=at_us) | Q(admitted_at_us=at_us, id__lt=after_id))
@@ -103,12 +103,27 @@ def event(*, by: Principal, event_id: str) -> UsageEvent:
     return row
 
 
+def _in(month: Month, by: Principal, member_id: str | None) -> "QuerySet[UsageEvent]":
+    """Return a month's events, those of a member between the first and the last day it used anything.
+
+    Events are found by their time alone; the days keep a member's few from being sought among everybody's.
+    """
+    rows = UsageEvent.of_month(by.organization_id, month)
+    if member_id is None:
+        return rows
+    used = _visible(by, month, member_id).aggregate(first=Min("day"), last=Max("day"))
+    if used["first"] is None:
+        return rows.none()
+    first, last = (datetime.fromisoformat(used[name]).replace(tzinfo=UTC) for name in ("first", "last"))
+    until = clock.timestamp(last + timedelta(days=1))
+    return rows.filter(admitted_at_us__gte=clock.timestamp(first), admitted_at_us__lt=until)
+
+
 def _visible(by: Principal, month: Month, member_id: str | None) -> "QuerySet[DailyUsage]":
     _require(by, member_id)
     rows = DailyUsage.objects.filter(
         organization_id=by.organization_id,
-        day__gte=month.start.date().isoformat(),
-        day__lt=month.end.date().isoformat(),
+        day__in=[f"{month}-{day:02}" for day in range(1, month.days + 1)],  # each is sought with its member
     )
     return rows if member_id is None else rows.filter(member_id=member_id)
 

@@ -106,7 +106,7 @@ class _Supposed:
 
 
 def _steps(organization_id: str, month: Month, supposed: _Supposed) -> Iterator[Outcome]:
-    rows = UsageEvent.objects.filter(organization_id=organization_id, month=str(month)).order_by("id")
+    rows = UsageEvent.of_month(organization_id, month).order_by("id")
     found, last_id = Outcome(of=rows.count()), ""
     yield found
     while events := list(rows.filter(id__gt=last_id)[:AT_ONCE]):
