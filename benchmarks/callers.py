@@ -48,7 +48,10 @@ AMPLE_NANO = 10**17
 async def found(store: Store, members: int) -> str:
     """Make an organization with limits on its pool, on each member of both seat types, and on every member."""
     organization_id = ids.new("org")
-    gate = "insert into organizations_gate (organization_id, version, windows, open_from_us) values (?, 1, 'month', 0)"
+    gate = (
+        "insert into organizations_gate (organization_id, version, limits_version, windows, open_from_us) "
+        "values (?, 1, 1, 'month', 0)"
+    )
     sql = (
         'insert into limits_spendlimit (organization_id, scope, basis, "window", id, state, amount_nano, exception, '
         "set_at, set_by, reason) values (?, ?, ?, 'month', ?, 'amount', ?, ?, ?, '', '')"

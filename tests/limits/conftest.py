@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from django.db.models import F
 
 from stores import store_of
 from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits import ledger
 from tokenpool.limits.models import Account, Hold, SpendLimit
 from tokenpool.limits.operations import Attribution, Authorize, Settle
 from tokenpool.metering.record import RatedUsage
@@ -19,6 +19,7 @@ from tokenpool.organizations.models import Gate
 from tokenpool.pricing import load
 from tokenpool.pricing.bound import Bound
 from tokenpool.pricing.cost import rate
+from tokenpool.proofs import scratch
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PRICE = load.standard().price("claude-opus-5-5", date(2026, 11, 24))
@@ -40,6 +41,7 @@ class Bench:
         while limit_id <= before:
             limit_id = ids.new("spl")
         facts = {"window": "month", "state": "amount" if amount_nano is not None else "unlimited", **more}
+        Gate.objects.filter(organization_id=self.organization_id).update(limits_version=F("limits_version") + 1)
         return SpendLimit.objects.create(
             organization_id=self.organization_id,
             scope=scope,
@@ -102,7 +104,7 @@ async def bench(database: Path | str) -> AsyncIterator[Bench]:
     for organization_id in ("org_a", "org_b"):
         Gate.objects.create(organization_id=organization_id, version=7)
     store = store_of(database)
-    yield Bench(GroupCommit(store, ledger.transaction), store)
+    yield Bench(scratch.ledger_on(store), store)
     await store.close()
 
 

@@ -12,7 +12,8 @@ from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import caps
 from tokenpool.limits.hierarchy import member_scope
 from tokenpool.limits.models import SpendLimit
-from tokenpool.organizations import members
+from tokenpool.organizations import groups, members
+from tokenpool.organizations.models import Gate
 
 
 @pytest.fixture
@@ -41,6 +42,29 @@ def test_the_newest_row_stands_though_the_clock_stepped_back(org: Aurora) -> Non
         stood += [row.amount_nano for row in caps.standing(org.organization_id)]
 
     assert [10 * DOLLAR, 5 * DOLLAR, 7 * DOLLAR, 6 * DOLLAR] == stood
+
+
+def test_every_change_raises_the_version_that_kept_limits_carry(org: Aurora) -> None:
+    """Set, changed, by day for the first time, removed, and ended with its group; what is refused raises nothing."""
+    gate = Gate.objects.filter(organization_id=org.organization_id).values_list("limits_version", flat=True)
+    group = groups.create(by=org.ada, name="Research")
+    pool = {"by": org.ada, "scope": "organization", "basis": "pool"}
+    seen = [gate.get()]
+    for change in (
+        lambda: caps.set_limit(**pool, amount_nano=9 * DOLLAR),
+        lambda: caps.set_limit(**pool, amount_nano=None),
+        lambda: caps.set_limit(**pool, amount_nano=DOLLAR, window="day"),
+        lambda: caps.remove(**pool),
+        lambda: caps.set_limit(by=org.ada, scope=f"group:{group.id}", basis="each", amount_nano=DOLLAR),
+        lambda: caps.delete_group(by=org.ada, group_id=group.id),
+    ):
+        change()
+        seen.append(gate.get())
+    with pytest.raises(NotFound):
+        caps.remove(**pool)
+
+    assert [1, 2, 3, 5, 6, 7, 8] == seen  # the first limit by day also begins to keep its accounts
+    assert 8 == gate.get()
 
 
 def test_the_limit_of_a_removed_member_stands_but_is_in_force_no_more(org: Aurora) -> None:

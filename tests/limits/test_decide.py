@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenpool.kernel.period import Window
-from tokenpool.limits.decide import Applied, Balance, Granted, Short, apply, decide, fullest
+from tokenpool.limits.decide import Applied, Balance, Granted, Short, apply, decide, fullest, readings
 from tokenpool.limits.hierarchy import Cap, applicable, scopes_of
 from tokenpool.pricing.bound import Bound
 
@@ -26,7 +26,7 @@ def limits(*caps: Cap, spent: dict[str, int] | None = None, held: dict[str, int]
     balances = {
         (scope, "2026-11"): Balance((spent or {}).get(scope, 0), (held or {}).get(scope, 0)) for scope in SCOPES
     }
-    return apply(list(applicable(grouped, SCOPES)), balances, MONTH)
+    return apply(readings(applicable(grouped, SCOPES), MONTH), balances)
 
 
 def test_a_request_without_limits_is_granted_whole() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from stores import store_of
-from tokenpool.kernel.group_commit import GroupCommit
-from tokenpool.limits import ledger
 from tokenpool.limits.models import Account, LastRefusal
 from tokenpool.limits.operations import Held, Refusal
+from tokenpool.proofs import scratch
 
 from .conftest import DOLLAR, NOW, Bench, settle
 
@@ -39,7 +38,7 @@ async def test_the_first_fifty_requests_obey_the_limit(bench: Bench, database: P
         await bench.do(settle(before.hold_id, 50_000))
     bench.limit(scope, basis, FITTING * DOLLAR)
     stores = [store_of(database) for _ in range(PROCESSES)]
-    ledgers = [GroupCommit(store, ledger.transaction) for store in stores]
+    ledgers = [scratch.ledger_on(store) for store in stores]
     asks = [bench.ask(DOLLAR, **who) for _ in range(REQUESTS)]
 
     answers = await asyncio.gather(

@@ -12,14 +12,14 @@ from stores import store_of
 from tokenpool.audit.models import AuditEvent
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import NotAllowed, NotFound
-from tokenpool.kernel.group_commit import GroupCommit
 from tokenpool.kernel.period import Month, Window
-from tokenpool.limits import caps, explain, ledger, overview
+from tokenpool.limits import caps, explain, overview
 from tokenpool.limits.models import Account, Hold
 from tokenpool.limits.operations import Answer, Attribution, Authorize, Held, Refusal, Stale, Void
 from tokenpool.organizations import groups, memberships
 from tokenpool.organizations.directory import Directory
 from tokenpool.pricing.bound import Bound
+from tokenpool.proofs import scratch
 from tokenpool.proofs.scratch import broken_sums
 
 MONTH = str(Month.of(clock.now()))
@@ -185,7 +185,7 @@ class Client:
     def __init__(self, org: Aurora, database: Path | str) -> None:
         self.org, self.store = org, store_of(database)
         self.directory = Directory(self.store)
-        self.commits = GroupCommit(self.store, ledger.transaction)
+        self.commits = scratch.ledger_on(self.store)
 
     async def ask(self, secret: str, dollars: int = 1) -> tuple[Answer, Authorize]:
         """Return the answer and what was asked for."""

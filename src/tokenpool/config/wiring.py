@@ -29,6 +29,7 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.group_commit import GroupCommit, Store
 from tokenpool.limits import ledger
+from tokenpool.limits.kept import Kept
 from tokenpool.notifications import thresholds
 from tokenpool.notifications.outbox import Courier
 from tokenpool.organizations.directory import Directory
@@ -48,9 +49,8 @@ _MOVED = "the clock was set by %d s: no month is closed, no lost hold ended; loo
 
 def ledger_commits(store: Store) -> GroupCommit:
     """Return the queue through which every hold and settlement of this process goes."""
-    return GroupCommit(
-        store, partial(ledger.transaction, also=thresholds.writes, from_percent=min(thresholds.PERCENTS))
-    )
+    first = min(thresholds.PERCENTS)
+    return GroupCommit(store, partial(ledger.transaction, kept=Kept(), also=thresholds.writes, from_percent=first))
 
 
 @asynccontextmanager

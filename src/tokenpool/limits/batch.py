@@ -13,6 +13,7 @@ from tokenpool.kernel.period import Window, end_of
 from tokenpool.limits import message_batches, tables
 from tokenpool.limits.decide import AccountKey, Applied, Balance, Granted, Short, decide, fullest
 from tokenpool.limits.hierarchy import Cap
+from tokenpool.limits.kept import Kept, Known
 from tokenpool.limits.operations import (
     Alive,
     Answer,
@@ -44,9 +45,8 @@ _DONE = Done()
 class Batch:
     """The state a batch is decided on: what was read under the lock, moved as each operation passes."""
 
-    def __init__(self, organization_id: str, gate: tables.GateRow, holds: Sequence[HoldRow]) -> None:
-        self.organization_id = organization_id
-        self.version, self.windows, self.open_from_us = gate
+    def __init__(self, organization_id: str, gate: tables.GateRow, holds: Sequence[HoldRow], kept: Kept) -> None:
+        self.organization_id, self.gate, self.kept = organization_id, gate, kept
         self.holds = {hold.id: hold for hold in holds}
         self.balances: dict[AccountKey, Balance] = {}
         self.places: dict[PlaceName, Place] = {}
@@ -73,11 +73,18 @@ class Batch:
                     self.months_with_time[operation.hold_id] = place.month
         return {key for place in self.places.values() for key in place.keys}
 
+    def unread(self) -> set[str]:
+        """Return the scopes whose limits are not known since they were last changed."""
+        return {scope for place in self.places.values() if place.readings is None for scope, _ in place.keys}
+
     def stand_on(self, balances: dict[AccountKey, Balance], caps: Mapping[str, Sequence[Cap]]) -> None:
         """Take over the accounts and limits that were read."""
         self.balances = balances
         for place in self.places.values():
-            place.stand_on(balances, caps)
+            if place.readings is None:
+                known = Known(place.keys, place.read(caps))
+                self.kept.keep(self.organization_id, self.gate.limits_version, place.name, known)
+            place.stand_on(balances)
 
     def perform(self, operation: Operation) -> Answer:
         """Decide one operation on the state as its predecessors left it."""
@@ -108,7 +115,9 @@ class Batch:
         name = name_of(who, at_us)
         place = self.places.get(name)
         if place is None:
-            place = self.places[name] = Place(name, account_keys(name, self.windows))
+            known = self.kept.find(self.organization_id, self.gate.limits_version, name)
+            place = Place(name, *known) if known else Place(name, account_keys(name, self.gate.windows))
+            self.places[name] = place
         self.place_of[hold_id] = place
 
     def _authorize(self, ask: Authorize | Together) -> Answer:
@@ -117,8 +126,8 @@ class Batch:
             return Ended(hold.state, hold.settled_nano, hold.end_reason)
         at_us = clock.timestamp(ask.admitted_at)
         place = self.places[name_of(ask.who, at_us)]  # not by the id: two members may ask with the same at once
-        if ask.facts_version not in (None, self.version) or at_us < self.open_from_us:
-            return Stale(self.version)
+        if ask.facts_version not in (None, self.gate.version) or at_us < self.gate.open_from_us:
+            return Stale(self.gate.version)
         verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
         if isinstance(verdict, Short):
             return self._refuse(ask, verdict, at_us)
@@ -152,7 +161,8 @@ class Batch:
         if month is not None:
             usage, used = allowance.taken_off(operation.usage, self.free_used.get(month, 0))
             operation, self.free_used[month] = operation._replace(usage=usage), used
-        self.settled.append(_recorded(hold, operation, at_us))
+        whole = (hold.id, *hold.who, hold.admitted_at_us, at_us, operation.flags, operation.usage)
+        self.settled.append(record.Recorded(*whole))
         cost = sum([usage.cost.total for usage in operation.usage])
         self._end(hold, "settled", cost, at_us, operation.flags)
         self.place_of[hold.id].settled_at_us = at_us
@@ -222,17 +232,6 @@ def _granted(ask: Authorize, verdict: Granted, at_us: int) -> HoldRow:
         admitted_at_us=at_us,
         lease_until_us=at_us + ask.lease_seconds * 1_000_000,
         evidence=ask.evidence,
-    )
-
-
-def _recorded(hold: HoldRow, operation: Settle, settled_at_us: int) -> record.Recorded:
-    return record.Recorded(
-        hold.id,
-        *hold.who,
-        hold.admitted_at_us,
-        settled_at_us,
-        operation.flags,
-        operation.usage,
     )
 
 

@@ -174,6 +174,8 @@ def _add_row(
         if state == "not_set" and seen == NO_LIMIT:
             raise NotFound("There is no limit set here.")
         windows.keep(gate, Window(window))
+        gate.limits_version += 1
+        gate.save(update_fields=["limits_version"])
         row = SpendLimit.objects.create(
             organization_id=by.organization_id,
             scope=scope,

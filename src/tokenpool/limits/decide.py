@@ -4,7 +4,7 @@ The database locks, reads and writes around it; nothing else decides. Overspend 
 are therefore properties of this page.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from tokenpool.limits.hierarchy import Cap
 from tokenpool.pricing.bound import Bound
 
 AccountKey = tuple[str, str]  # (scope, window key)
+Reading = tuple[Cap, AccountKey, int]  # a cap with the account it reads and its amount
 
 
 @dataclass(slots=True)
@@ -53,17 +54,16 @@ class Short:
     affordable_output: int
 
 
-def apply(
-    applicable: Iterable[tuple[Cap, str]],
-    balances: Mapping[AccountKey, Balance],
-    window_keys: Mapping[Window, str],
-) -> list[Applied]:
-    """Join caps with the balances they read; explicitly unlimited caps never bind and are left out."""
-    return [
-        Applied(cap, account, balances[account], cap.amount_nano)
-        for cap, scope in applicable
-        if cap.amount_nano is not None and (account := (scope, window_keys[cap.window]))
-    ]
+def readings(applicable: Iterable[tuple[Cap, str]], window_keys: Mapping[Window, str]) -> Iterator[Reading]:
+    """Yield the caps that can bind, each with the account it reads; explicitly unlimited ones never do."""
+    for cap, scope in applicable:
+        if cap.amount_nano is not None:
+            yield cap, (scope, window_keys[cap.window]), cap.amount_nano
+
+
+def apply(found: Iterable[Reading], balances: Mapping[AccountKey, Balance]) -> list[Applied]:
+    """Join caps with the balances they read."""
+    return [Applied(cap, account, balances[account], amount_nano) for cap, account, amount_nano in found]
 
 
 def decide(limits: Sequence[Applied], wanted: Bound, *, clamps: bool, floor_output: int) -> Granted | Short:

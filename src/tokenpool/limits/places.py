@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.period import Window, keys_at
-from tokenpool.limits.decide import AccountKey, Applied, Balance, apply
+from tokenpool.limits.decide import AccountKey, Applied, Balance, Reading, apply, readings
 from tokenpool.limits.hierarchy import Cap, applicable, scopes_of
 from tokenpool.limits.operations import Attribution
 
@@ -20,6 +20,7 @@ class Place:
 
     name: PlaceName
     keys: tuple[AccountKey, ...]
+    readings: tuple[Reading, ...] | None = None  # its limits; None: not read yet
     balances: list[Balance] = field(default_factory=list)
     limits: list[Applied] = field(default_factory=list)
     moved: bool = False
@@ -30,11 +31,15 @@ class Place:
         """The month the place counts in, like 2026-11."""
         return self.name[-1][:7]
 
-    def stand_on(self, balances: dict[AccountKey, Balance], caps: Mapping[str, Sequence[Cap]]) -> None:
-        """Take over what was read; accounts that do not exist yet start at zero under the same lock."""
+    def read(self, caps: Mapping[str, Sequence[Cap]]) -> tuple[Reading, ...]:
+        """Take over the limits that were read of the place's scopes, and return which account each of them reads."""
+        self.readings = tuple(readings(applicable(caps, _scopes(self.name)), _keys_of_day(self.name[-1])))
+        return self.readings
+
+    def stand_on(self, balances: dict[AccountKey, Balance]) -> None:
+        """Take over the balances that were read; accounts that do not exist yet start at zero under the same lock."""
         self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]
-        if caps:
-            self.limits = apply(applicable(caps, _scopes(self.name)), balances, _keys_of_day(self.name[-1]))
+        self.limits = apply(self.readings or (), balances)
 
     def move(self, *, held: int, spent: int = 0) -> None:
         """Move every account of the place, in nano-dollars."""
@@ -49,14 +54,12 @@ def name_of(who: Attribution, at_us: int) -> PlaceName:
     return (who.member_id, who.seat_type, who.groups, keys_at(at_us)[Window.DAY])
 
 
-@lru_cache(maxsize=65_536)
 def account_keys(name: PlaceName, windows: str) -> tuple[AccountKey, ...]:
     """Return the accounts of a place: each of its scopes in each of *windows* (“month day”) that contains its day."""
     keys = _keys_of_day(name[-1])
     return tuple((scope, keys[Window(window)]) for scope in _scopes(name) for window in windows.split())
 
 
-@lru_cache(maxsize=65_536)
 def _scopes(name: PlaceName) -> tuple[str, ...]:
     member_id, seat_type, groups, _ = name
     return scopes_of(member_id=member_id, seat_type=seat_type, groups=groups)

@@ -10,7 +10,7 @@ from tokenpool.kernel.group_commit import Store
 from tokenpool.kernel.period import keys_at
 from tokenpool.limits import tables
 from tokenpool.limits.batch import state_of
-from tokenpool.limits.decide import Applied, Balance, apply, fullest
+from tokenpool.limits.decide import Applied, Balance, apply, fullest, readings
 from tokenpool.limits.hierarchy import applicable, scopes_of
 from tokenpool.limits.operations import Attribution, LimitState
 
@@ -26,6 +26,6 @@ async def position(
     wanted = {(scope, key) for scope in scopes for key in keys.values()}
     rows = await store.read(*tables.read_accounts(organization_id, wanted).spelled_out())
     balances = dict.fromkeys(wanted, Balance()) | tables.balances_from(rows)
-    limits: list[Applied] = apply(applicable(caps, scopes), balances, keys)
+    limits: list[Applied] = apply(readings(applicable(caps, scopes), keys), balances)
     worst = fullest(limits)
     return [state_of(limit, at_us) for limit in limits], state_of(worst, at_us) if worst else None

@@ -7,6 +7,7 @@ from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Store
 from tokenpool.limits import tables
 from tokenpool.limits.batch import Batch, state_of
+from tokenpool.limits.kept import Kept
 from tokenpool.limits.operations import Authorize, Held, LimitState, Refusal
 
 
@@ -26,7 +27,7 @@ async def preview(store: Store, organization_id: str, ask: Authorize) -> Preview
         Unavailable: the ledger would admit nobody now.
     """
     (gate,) = await store.read(*tables.lock_gate(organization_id).spelled_out())
-    batch = Batch(organization_id, tables.GateRow(*gate), [])
+    batch = Batch(organization_id, tables.GateRow(*gate), [], Kept())
     keys = batch.locate([ask])
     accounts = await store.read(*tables.read_accounts(organization_id, keys).spelled_out())
     caps = await store.read(*tables.read_caps(organization_id, {scope for scope, _ in keys}).spelled_out())

@@ -50,16 +50,17 @@ class HoldRow:
 
 
 class GateRow(NamedTuple):
-    """What `lock_gate` reads: the facts' version, the windows kept, and where the first open month begins."""
+    """What `lock_gate` reads: the versions of facts and limits, the windows kept, where the first open month begins."""
 
     version: int
+    limits_version: int
     windows: str
     open_from_us: int
 
 
 def lock_gate(organization_id: str) -> Statement:
     """Read what every decision of an organization stands on; on PostgreSQL this row is the lock."""
-    sql = "select version, windows, open_from_us from organizations_gate where organization_id = ?"
+    sql = "select version, limits_version, windows, open_from_us from organizations_gate where organization_id = ?"
     return Statement(sql, [(organization_id,)], locks=True)
 
 
@@ -98,7 +99,7 @@ def read_caps(organization_id: str, scopes: Iterable[str]) -> Statement:
     return Statement(sql, [(organization_id, ordered)])
 
 
-def caps_from(rows: Iterable[Row]) -> dict[str, list[Cap]]:
+def caps_from(rows: Iterable[Row] = ()) -> dict[str, list[Cap]]:
     """Group the rows of `read_caps` by scope."""
     caps: dict[str, list[Cap]] = {}
     for row in rows:

@@ -166,7 +166,8 @@ class _Replay:
         found = self.places.get(place)
         if found is None:
             found = self.places[place] = Place(place, ())
-            found.stand_on(self.balances, self.caps)
+            found.read(self.caps)
+            found.stand_on(self.balances)
         return found.limits
 
     def _balances(self, place: PlaceName) -> list[Balance]:

@@ -42,7 +42,8 @@ def keep(gate: Gate, window: Window) -> None:
         for (scope, key), (spent, held) in sums.items()
     )
     gate.windows += f" {window}"
-    gate.save(update_fields=["windows"])
+    gate.limits_version += 1
+    gate.save(update_fields=["windows", "limits_version"])
 
 
 def _spent(organization_id: str, since: datetime) -> Iterator[tuple[str, int, int]]:

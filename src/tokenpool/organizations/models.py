@@ -85,6 +85,7 @@ class Gate(models.Model):
 
     organization_id = models.CharField(max_length=40, primary_key=True)
     version = models.BigIntegerField(default=1)
+    limits_version = models.BigIntegerField(default=1)  # raised with every change of a limit: see limits/kept
     windows = models.CharField(max_length=20, default="month")  # whose accounts are kept: “month day”
     open_from_us = models.BigIntegerField(default=0)  # the end of the last closed month: nothing is admitted before
 

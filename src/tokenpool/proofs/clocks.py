@@ -85,7 +85,7 @@ async def _limit(store: Store, organization_id: str, books: _Books, dice: random
     row = (organization_id, window, limit_id, nano, False, str(clock.now()))
 
     def added() -> Transaction[None]:
-        yield [Statement(_LIMIT, [row])]
+        yield [Statement(_LIMIT, [row]), Statement(scratch.LIMITS_CHANGED, [(organization_id,)])]
 
     await store.run(added)
     books.standing[window], books.newest[window] = nano, limit_id

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -23,6 +24,7 @@ from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import GroupCommit, Statement, Store, Transaction
 from tokenpool.limits import ledger
+from tokenpool.limits.kept import Kept
 from tokenpool.limits.operations import (
     Alive,
     Authorize,
@@ -97,7 +99,7 @@ async def go_on(store: Store, pipes: list[Connection], seed: int, replayed: Repl
 
 async def do_as_they_like(store: Store, organization_id: str, seed: int, number: int) -> list[str]:
     """Ask for everything there is, from many callers at once, on the same holds; return what was heard, as recorded."""
-    commits = GroupCommit(store, _recorded)
+    commits = GroupCommit(store, partial(_recorded, kept=Kept()))
     chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(crew.CALLERS)]  # noqa: S311 - seeded
     heard = await asyncio.gather(*(_caller(store, commits, organization_id, chance) for chance in chances))
     return [answer for one in heard for answer in one]
@@ -150,9 +152,9 @@ async def _limit(store: Store, organization_id: str, chance: random.Random) -> F
     return fact
 
 
-def _recorded(organization_id: str, operations: list[Operation]) -> Transaction[list[object]]:
+def _recorded(organization_id: str, operations: list[Operation], *, kept: Kept) -> Transaction[list[object]]:
     """Decide as the ledger does, and write down in the same transaction what was asked and what will be said."""
-    answers = yield from ledger.transaction(organization_id, operations)
+    answers = yield from ledger.transaction(organization_id, operations, kept=kept)
     facts = [[*_words(operation), said(answer)] for operation, answer in zip(operations, answers, strict=True)]
     yield [Statement(_WRITE, [(organization_id, json.dumps(facts))])]
     return list(answers)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any, TypeVar
 
 from tokenpool.kernel import clock
@@ -12,6 +12,7 @@ from tokenpool.limits import places
 from tokenpool.limits.decide import Applied
 from tokenpool.limits.hierarchy import Cap, applicable
 from tokenpool.limits.holds import Overdue
+from tokenpool.limits.kept import Kept, Known
 from tokenpool.limits.operations import Void
 from tokenpool.proofs import points
 
@@ -19,7 +20,13 @@ Answer = TypeVar("Answer")
 
 SERVERS = ("settlement not awaited", "journal not written", "lost holds freed")
 BESIDE = ("leases not renewed", "another's journal not waited for")
-NAMES = ("check outside the transaction", "one level skipped", "held ignored", "lock taken after reading")
+NAMES = (
+    "check outside the transaction",
+    "one level skipped",
+    "held ignored",
+    "lock taken after reading",
+    "changed limits not noticed",
+)
 
 
 class ReadsOutside:
@@ -59,6 +66,8 @@ def infect(name: str, store: Store) -> Store:
         places.applicable = _without_organization  # type: ignore[attr-defined]
     elif name == "held ignored":
         Applied.left_nano = property(lambda limit: limit.amount_nano - limit.balance.spent_nano)  # type: ignore[method-assign,assignment]
+    elif name == NAMES[4]:
+        Kept.find = partialmethod(_of_any_version, Kept.find)  # type: ignore[method-assign,assignment]
     elif name:
         return ReadsOutside(store, locks_late=name == NAMES[3])
     return store
@@ -97,6 +106,12 @@ def infect_server(name: str) -> None:
 
 def _without_organization(caps: Mapping[str, Sequence[Cap]], scopes: Sequence[str]) -> Iterator[tuple[Cap, str]]:
     return (found for found in applicable(caps, scopes) if found[0].scope != "organization")
+
+
+def _of_any_version(kept: Kept, find: Callable[..., Known | None], organization_id: str, *at: Any) -> Known | None:  # noqa: ANN401
+    version, name = at
+    found = (find(kept, organization_id, older, name) for older in range(1, version + 1))
+    return next((known for known in found if known), None)
 
 
 def _rows(statement: Statement) -> Transaction[list[Any]]:

@@ -1,4 +1,8 @@
-"""The race for the last dollar: processes with many callers each, every level binding in turn, an observer."""
+"""The race for the last dollar: processes with many callers each, every level binding in turn, an observer.
+
+Before each race everybody meets another limit at the same place, larger or smaller in turn; it is changed
+while nobody asks. Whoever went on with what it knew of limits would let too many pass, or too few.
+"""
 
 import asyncio
 import random
@@ -9,6 +13,7 @@ from multiprocessing.connection import Connection
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import GroupCommit, Store
+from tokenpool.limits.kept import Kept
 from tokenpool.limits.operations import Held
 from tokenpool.proofs import crew, scratch
 
@@ -22,6 +27,9 @@ LEVELS = (
     ("organization", "each"),
 )
 ASKS, FITTING = 2, 20
+BEFORE = (2 * FITTING, FITTING // 2)  # dollars of the limit that everybody has met when the race begins
+_MEET = -1  # in the place of a seed
+_KEPT = Kept()  # what this process knows of limits
 
 
 @dataclass
@@ -61,6 +69,10 @@ async def _round(store: Store, pipes: list[Connection], seed: int, tally: Tally)
     scope, basis = LEVELS[seed % len(LEVELS)]
     organization_id, limit_nano = ids.new("org"), FITTING * scratch.DOLLAR
     await scratch.found(store, organization_id)
+    await scratch.limit(store, organization_id, scope, basis, BEFORE[seed % len(BEFORE)] * scratch.DOLLAR)
+    crew.tell(pipes, organization_id, _MEET)
+    for pipe in pipes:
+        pipe.recv()
     await scratch.limit(store, organization_id, scope, basis, limit_nano)
     account = scope if basis == "pool" else "member:user_1"
     crew.tell(pipes, organization_id, seed)
@@ -87,7 +99,11 @@ async def _counted(store: Store, organization_id: str, account: str) -> int:
 
 async def race(store: Store, organization_id: str, seed: int, number: int) -> tuple[int, int]:
     """Ask from many callers at once in this process; return how many asks were granted and how many were not."""
-    commits = scratch.ledger_on(store)
+    commits = scratch.ledger_on(store, _KEPT)
+    if seed == _MEET:
+        too_much = scratch.ask(ids.new("hold"), 1000 * scratch.DOLLAR, "user_1", "chat", groups=("grp_1",))
+        await commits.submit(organization_id, too_much)
+        return 0, 0
     chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(crew.CALLERS)]  # noqa: S311 - seeded
     found = await asyncio.gather(*(_caller(commits, organization_id, chance) for chance in chances))
     return sum(found), crew.CALLERS * ASKS - sum(found)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from tokenpool.kernel.group_commit import GroupCommit, Row, Statement, Store, Transaction
 from tokenpool.kernel.postgres import PostgresStore
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import ledger
+from tokenpool.limits.kept import Kept
 from tokenpool.limits.operations import Attribution, Authorize, Settle
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.bound import Bound
@@ -26,6 +28,7 @@ _STORED = (
     "select scope, sum(spent_nano), sum(held_nano) from limits_account where organization_id = ? "
     "and window_key like '____-__' group by scope"
 )
+LIMITS_CHANGED = "update organizations_gate set limits_version = limits_version + 1 where organization_id = ?"
 Decide = Callable[[str, list[object]], Transaction[list[object]]]
 
 
@@ -34,15 +37,18 @@ def open_store(address: str) -> Store:
     return PostgresStore(address) if address.startswith("postgres") else SqliteStore(address)
 
 
-def ledger_on(store: Store) -> GroupCommit:
-    """Return the product's own ledger on *store*."""
-    return GroupCommit(store, ledger.transaction)
+def ledger_on(store: Store, kept: Kept | None = None) -> GroupCommit:
+    """Return the product's own ledger on *store*; *kept* is what the process knows of limits (default: nothing yet)."""
+    return GroupCommit(store, partial(ledger.transaction, kept=kept or Kept()))
 
 
 async def found(store: Store, organization_id: str) -> None:
     """Make the row that is an organization's lock."""
-    sql = "insert into organizations_gate (organization_id, version, windows, open_from_us) values (?, ?, ?, ?)"
-    await store.run(lambda: written([Statement(sql, [(organization_id, 1, WINDOWS, 0)])]))
+    sql = (
+        "insert into organizations_gate (organization_id, version, limits_version, windows, open_from_us) "
+        "values (?, 1, 1, ?, 0)"
+    )
+    await store.run(lambda: written([Statement(sql, [(organization_id, WINDOWS)])]))
 
 
 async def limit(
@@ -61,7 +67,7 @@ async def limit(
         _, counted = yield [lock(organization_id), rows]
         limit_id = f"spl_{counted[0][0]:026}"  # the newest row stands, and this one is
         row = (organization_id, scope, basis, window, limit_id, state, amount_nano, exception, str(NOON), "a proof", "")
-        yield [Statement(sql, [row]), *also]
+        yield [Statement(sql, [row]), Statement(LIMITS_CHANGED, mine), *also]
         return limit_id
 
     return await store.run(added)
