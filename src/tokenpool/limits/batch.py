@@ -4,26 +4,22 @@ Pure but for the rows it was given: what it decides leaves as statements, what i
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 
 from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Statement
-from tokenpool.kernel.period import Window, end_of
 from tokenpool.limits import message_batches, tables
 from tokenpool.limits.decide import AccountKey, Applied, Balance, Granted, Short, decide, fullest
+from tokenpool.limits.figures import movement_of, state_of
 from tokenpool.limits.hierarchy import Cap
 from tokenpool.limits.kept import Kept, Known
 from tokenpool.limits.operations import (
     Alive,
     Answer,
-    Attribution,
     Authorize,
     Done,
     Ended,
     Extend,
     Held,
-    LimitState,
     Lose,
     Movement,
     Operation,
@@ -39,6 +35,7 @@ from tokenpool.limits.places import Place, PlaceName, account_keys, name_of
 from tokenpool.limits.tables import HoldRow
 from tokenpool.metering import allowance, record, rollup
 
+_ASKS = (Authorize, Together)
 _DONE = Done()
 
 
@@ -50,6 +47,7 @@ class Batch:
         self.holds = {hold.id: hold for hold in holds}
         self.balances: dict[AccountKey, Balance] = {}
         self.places: dict[PlaceName, Place] = {}
+        self.asked: list[tuple[Operation, Place | None]] = []  # with where it counts
         self.place_of: dict[str, Place] = {}  # by hold id
         self.changed: dict[str, HoldRow] = {}
         self.settled: list[record.Recorded] = []
@@ -62,15 +60,10 @@ class Batch:
     def locate(self, operations: Sequence[Operation]) -> set[AccountKey]:
         """Find where each operation counts; return every account that may be touched."""
         for operation in operations:
-            hold = self.holds.get(operation.hold_id)
-            if hold is not None:
-                self._locate(hold.id, hold.who, hold.admitted_at_us)
-            elif isinstance(operation, Authorize | Together):
-                self._locate(operation.hold_id, operation.who, clock.timestamp(operation.admitted_at))
-            if isinstance(operation, Settle) and any(part.hourly for part in operation.usage):
-                place = self.place_of.get(operation.hold_id)
-                if place is not None:
-                    self.months_with_time[operation.hold_id] = place.month
+            place = self._locate(operation)
+            self.asked.append((operation, place))
+            if place is not None and isinstance(operation, Settle) and any(part.hourly for part in operation.usage):
+                self.months_with_time[operation.hold_id] = place.month
         return {key for place in self.places.values() for key in place.keys}
 
     def unread(self) -> set[str]:
@@ -86,10 +79,13 @@ class Batch:
                 self.kept.keep(self.organization_id, self.gate.limits_version, place.name, known)
             place.stand_on(balances)
 
-    def perform(self, operation: Operation) -> Answer:
-        """Decide one operation on the state as its predecessors left it."""
-        if isinstance(operation, Authorize | Together):
-            return self._authorize(operation)
+    def answers(self) -> list[Answer]:
+        """Decide the operations that were located, each on the state as its predecessors left it."""
+        return [self._perform(operation, place) for operation, place in self.asked]
+
+    def _perform(self, operation: Operation, place: Place | None) -> Answer:
+        if place is not None and isinstance(operation, _ASKS):
+            return self._authorize(operation, place)
         hold = self.holds.get(operation.hold_id)
         if hold is None:
             return Unknown()
@@ -111,21 +107,28 @@ class Batch:
                     hold.state = "in_doubt"
         return _DONE
 
-    def _locate(self, hold_id: str, who: Attribution, at_us: int) -> None:
-        name = name_of(who, at_us)
+    def _locate(self, operation: Operation) -> Place | None:
+        """Return the place of a hold that exists or is asked for; not by the id: two may ask with the same at once."""
+        hold = self.holds.get(operation.hold_id)
+        if hold is not None:
+            name = name_of(hold.who, hold.admitted_at_us)
+        elif isinstance(operation, _ASKS):
+            name = name_of(operation.who, clock.timestamp(operation.admitted_at))
+        else:
+            return self.place_of.get(operation.hold_id)
         place = self.places.get(name)
         if place is None:
             known = self.kept.find(self.organization_id, self.gate.limits_version, name)
             place = Place(name, *known) if known else Place(name, account_keys(name, self.gate.windows))
             self.places[name] = place
-        self.place_of[hold_id] = place
+        self.place_of[operation.hold_id] = place
+        return place
 
-    def _authorize(self, ask: Authorize | Together) -> Answer:
+    def _authorize(self, ask: Authorize | Together, place: Place) -> Answer:
         hold = self.holds.get(ask.hold_id)
         if hold is not None:
             return Ended(hold.state, hold.settled_nano, hold.end_reason)
         at_us = clock.timestamp(ask.admitted_at)
-        place = self.places[name_of(ask.who, at_us)]  # not by the id: two members may ask with the same at once
         if ask.facts_version not in (None, self.gate.version) or at_us < self.gate.open_from_us:
             return Stale(self.gate.version)
         verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
@@ -189,14 +192,16 @@ class Batch:
     def movements(self, from_percent: int = 0) -> list[Movement]:
         """Return the limits that refused, or that were spent from and reached *from_percent*, as they stand now."""
         moved = {
-            (limit.cap.limit_id, limit.account): _movement(limit, place.name[0], place.settled_at_us, refused=False)
+            (cap.limit_id, account): movement_of(
+                Applied(cap, account, self.balances[account], nano), place.name[0], place.settled_at_us, refused=False
+            )
             for place in self.places.values()
             if place.settled_at_us is not None
-            for limit in place.limits
-            if limit.balance.spent_nano * 100 >= limit.amount_nano * from_percent
+            for cap, account, nano in place.readings or ()
+            if self.balances[account].spent_nano * 100 >= nano * from_percent
         }
         for key, (limit, member_id, at_us) in self.refusing.items():
-            moved[key] = _movement(limit, member_id, at_us, refused=True)
+            moved[key] = movement_of(limit, member_id, at_us, refused=True)
         return list(moved.values())
 
     def writes(self) -> list[Statement]:
@@ -233,40 +238,3 @@ def _granted(ask: Authorize, verdict: Granted, at_us: int) -> HoldRow:
         lease_until_us=at_us + ask.lease_seconds * 1_000_000,
         evidence=ask.evidence,
     )
-
-
-def _movement(limit: Applied, member_id: str, at_us: int, *, refused: bool) -> Movement:
-    cap = limit.cap
-    return Movement(
-        cap.limit_id,
-        cap.scope,
-        cap.basis,
-        cap.window,
-        limit.account[1],
-        member_id,
-        limit.amount_nano,
-        limit.balance.spent_nano,
-        refused,
-        at_us,
-    )
-
-
-def state_of(limit: Applied, at_us: int) -> LimitState:
-    """Return a limit with its numbers, as a call admitted at *at_us* (microseconds since 1970) meets it."""
-    cap, balance = limit.cap, limit.balance
-    resets_at = _resets_at(cap.window, at_us // 3_600_000_000)
-    return LimitState(
-        cap.limit_id,
-        cap.scope,
-        cap.basis,
-        cap.window,
-        limit.amount_nano,
-        balance.spent_nano,
-        balance.held_nano,
-        resets_at,
-    )
-
-
-@lru_cache(maxsize=256)
-def _resets_at(window: Window, hour: int) -> datetime:
-    return end_of(window, datetime.fromtimestamp(hour * 3600, UTC))

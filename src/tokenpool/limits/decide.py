@@ -72,9 +72,12 @@ def decide(limits: Sequence[Applied], wanted: Bound, *, clamps: bool, floor_outp
     *floor_output* is the smallest output worth having; a clamp never goes below it.
     """
     asked = wanted.amount()
-    binding = min(limits, key=_left, default=None)
-    if binding is None or asked <= binding.left_nano:
+    for limit in limits:
+        if limit.left_nano < asked:
+            break
+    else:
         return Granted(asked, wanted.max_output)
+    binding = min(limits, key=_left)
     affordable = wanted.affordable_output(binding.left_nano)
     if clamps and floor_output <= affordable < wanted.max_output:
         return Granted(wanted.amount(affordable), affordable)

@@ -41,7 +41,7 @@ def transaction(
     if batch.months_with_time:
         (rows,) = yield [allowance.read(organization_id, set(batch.months_with_time.values()))]
         batch.free_used = dict(rows)
-    answers = [batch.perform(operation) for operation in operations]
+    answers = batch.answers()
     writes = batch.writes()
     movements = batch.movements(from_percent) if also else []
     if also and movements:

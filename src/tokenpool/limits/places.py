@@ -22,7 +22,8 @@ class Place:
     keys: tuple[AccountKey, ...]
     readings: tuple[Reading, ...] | None = None  # its limits; None: not read yet
     balances: list[Balance] = field(default_factory=list)
-    limits: list[Applied] = field(default_factory=list)
+    everybodys: Mapping[AccountKey, Balance] = field(default_factory=dict)
+    applied: list[Applied] | None = None
     moved: bool = False
     settled_at_us: int | None = None  # when money was last spent here by this batch
 
@@ -39,7 +40,14 @@ class Place:
     def stand_on(self, balances: dict[AccountKey, Balance]) -> None:
         """Take over the balances that were read; accounts that do not exist yet start at zero under the same lock."""
         self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]
-        self.limits = apply(self.readings or (), balances)
+        self.everybodys = balances
+
+    @property
+    def limits(self) -> list[Applied]:
+        """The limits of the place on the balances as they move; joined when they are first asked for."""
+        if self.applied is None:
+            self.applied = apply(self.readings or (), self.everybodys)
+        return self.applied
 
     def move(self, *, held: int, spent: int = 0) -> None:
         """Move every account of the place, in nano-dollars."""

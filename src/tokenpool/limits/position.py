@@ -9,8 +9,8 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.group_commit import Store
 from tokenpool.kernel.period import keys_at
 from tokenpool.limits import tables
-from tokenpool.limits.batch import state_of
 from tokenpool.limits.decide import Applied, Balance, apply, fullest, readings
+from tokenpool.limits.figures import state_of
 from tokenpool.limits.hierarchy import applicable, scopes_of
 from tokenpool.limits.operations import Attribution, LimitState
 

@@ -6,7 +6,8 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable
 from tokenpool.kernel.group_commit import Store
 from tokenpool.limits import tables
-from tokenpool.limits.batch import Batch, state_of
+from tokenpool.limits.batch import Batch
+from tokenpool.limits.figures import state_of
 from tokenpool.limits.kept import Kept
 from tokenpool.limits.operations import Authorize, Held, LimitState, Refusal
 
@@ -36,7 +37,7 @@ async def preview(store: Store, organization_id: str, ask: Authorize) -> Preview
     least = min(limits, key=lambda limit: limit.left_nano, default=None)
     binding = state_of(least, clock.timestamp(ask.admitted_at)) if least else None
     affordable = ask.bound.affordable_output(least.left_nano) if least else ask.bound.max_output
-    answer = batch.perform(ask)
+    (answer,) = batch.answers()
     if not isinstance(answer, Held | Refusal):
         raise Unavailable("The clock stands in a month that is closed; nobody is admitted.")
     return Preview(answer, binding, affordable)

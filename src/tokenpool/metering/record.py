@@ -137,7 +137,7 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
     for one in settled:
         month = keys_at(one.admitted_at_us)[Window.MONTH]
         request_id = ids.twin("req", one.hold_id)
-        rows.extend(
+        rows += [
             (
                 organization_id,
                 event_id(one.hold_id, part),
@@ -163,5 +163,5 @@ def insert(organization_id: str, settled: Sequence[Recorded]) -> Statement:
                 *amounts(usage),
             )
             for part, usage in enumerate(one.parts)
-        )
+        ]
     return Statement(_INSERT, rows, _TYPES)
