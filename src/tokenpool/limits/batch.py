@@ -131,7 +131,8 @@ class Batch:
         at_us = clock.timestamp(ask.admitted_at)
         if ask.facts_version not in (None, self.gate.version) or at_us < self.gate.open_from_us:
             return Stale(self.gate.version)
-        verdict = decide(place.limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
+        limits = place.limits(self.balances)
+        verdict = decide(limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
         if isinstance(verdict, Short):
             return self._refuse(ask, verdict, at_us)
         if isinstance(ask, Together):  # of one member and instant: the sum fits every limit exactly if all of them do
@@ -144,7 +145,7 @@ class Batch:
             hold = self.holds[ask.hold_id] = self.changed[ask.hold_id] = _granted(ask, verdict, at_us)
             self.place_of[hold.id] = place
         place.move(held=verdict.amount_nano)
-        worst = fullest(place.limits)
+        worst = fullest(limits)
         clamped = verdict.max_output < ask.bound.max_output
         fullest_now = state_of(worst, at_us) if worst else None
         return Held(ask.hold_id, verdict.amount_nano, verdict.max_output, clamped, fullest_now)

@@ -1,7 +1,7 @@
 """Where a call counts: its accounts, their balances and the limits it must fit; one place for all calls like it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -21,8 +21,7 @@ class Place:
     name: PlaceName
     keys: tuple[AccountKey, ...]
     readings: tuple[Reading, ...] | None = None  # its limits; None: not read yet
-    balances: list[Balance] = field(default_factory=list)
-    everybodys: Mapping[AccountKey, Balance] = field(default_factory=dict)
+    balances: Sequence[Balance] = ()
     applied: list[Applied] | None = None
     moved: bool = False
     settled_at_us: int | None = None  # when money was last spent here by this batch
@@ -40,13 +39,11 @@ class Place:
     def stand_on(self, balances: dict[AccountKey, Balance]) -> None:
         """Take over the balances that were read; accounts that do not exist yet start at zero under the same lock."""
         self.balances = [balances.get(key) or balances.setdefault(key, Balance()) for key in self.keys]
-        self.everybodys = balances
 
-    @property
-    def limits(self) -> list[Applied]:
-        """The limits of the place on the balances as they move; joined when they are first asked for."""
+    def limits(self, balances: Mapping[AccountKey, Balance]) -> list[Applied]:
+        """Return the limits of the place on *balances* as they move; joined once, when they are first asked for."""
         if self.applied is None:
-            self.applied = apply(self.readings or (), self.everybodys)
+            self.applied = apply(self.readings or (), balances)
         return self.applied
 
     def move(self, *, held: int, spent: int = 0) -> None:

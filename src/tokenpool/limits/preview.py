@@ -33,7 +33,7 @@ async def preview(store: Store, organization_id: str, ask: Authorize) -> Preview
     accounts = await store.read(*tables.read_accounts(organization_id, keys).spelled_out())
     caps = await store.read(*tables.read_caps(organization_id, {scope for scope, _ in keys}).spelled_out())
     batch.stand_on(tables.balances_from(accounts), tables.caps_from(caps))
-    limits = batch.place_of[ask.hold_id].limits
+    limits = batch.place_of[ask.hold_id].limits(batch.balances)
     least = min(limits, key=lambda limit: limit.left_nano, default=None)
     binding = state_of(least, clock.timestamp(ask.admitted_at)) if least else None
     affordable = ask.bound.affordable_output(least.left_nano) if least else ask.bound.max_output

@@ -168,7 +168,7 @@ class _Replay:
             found = self.places[place] = Place(place, ())
             found.read(self.caps)
             found.stand_on(self.balances)
-        return found.limits
+        return found.limits(self.balances)
 
     def _balances(self, place: PlaceName) -> list[Balance]:
         """Return the accounts of a place that a tried limit reads, each once."""
