@@ -25,6 +25,7 @@ _CAUGHT_AT = {
     mutants.SERVERS[0]: ["written, before the commit"] * 3,
     mutants.SERVERS[1]: [kills.AWAY_MOMENT] * 2,
     mutants.SERVERS[2]: ["last event, before the settlement"] * 2,
+    mutants.SERVERS[3]: ["batch: taken, its confirmation not written"],
 }
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from tokenpool.proofs import callers, serving
-from tokenpool.proofs.callers import Provider
+from tokenpool.gateway.batches import creation
+from tokenpool.proofs import provider, serving
 from tokenpool.proofs.points import POINTS
+from tokenpool.proofs.provider import Provider
 from tokenpool.proofs.serving import Order, Served, Servers
 from tokenpool.proofs.site import Findings, Site, at_rest, examine
 
@@ -45,8 +46,8 @@ class Toll:
 
 def run(folder: Path, database_url: str, labels: list[str], *, seed: int = 1, mutant: str = "") -> Toll:
     """Kill a server of an organization of its own once per label, and examine."""
-    with callers.provider() as provider:
-        experiment = Experiment(folder, database_url, provider, seed=seed, mutant=mutant)
+    with provider.running() as provides:
+        experiment = Experiment(folder, database_url, provides, seed=seed, mutant=mutant)
         with experiment.serving() as servers:
             for label in labels:
                 experiment.kill(servers, label)
@@ -59,8 +60,8 @@ def strike(folder: Path, database_url: str, blow: Callable[[], None], times: int
 
     *blow* returns when the database runs again; how long the server then took is the toll's start.
     """
-    with callers.provider() as provider:
-        experiment = Experiment(folder, database_url, provider, seed=1)
+    with provider.running() as provides:
+        experiment = Experiment(folder, database_url, provides, seed=1)
         with experiment.serving() as servers:
             for _ in range(times):
                 experiment.outlive(servers, blow)
@@ -74,7 +75,7 @@ class Experiment:
     def __init__(self, folder: Path, database_url: str, provider: Provider, *, seed: int, mutant: str = "") -> None:
         self._folder, self._database_url, self._provider, self._mutant = folder, database_url, provider, mutant
         self._chance = random.Random(seed)  # noqa: S311 - seeded
-        self._port, self._starts = serving.free_port(), 0
+        self._port, self._ahead_seconds = serving.free_port(), 0.0
         self._site, self.toll = Site.found(), Toll()
         self._others: list[Site] = []
 
@@ -140,6 +141,10 @@ class Experiment:
             self._others.append(Site.found(months=self._chance.randrange(2, 5)))
         if needs == "waiting" and not list((self._folder / "settlements").glob("end_*.json")):
             self.kill(servers, "journal: before the client's end")
+        if needs == "adrift":  # two batches that no process will hear of any more, and nobody waits for
+            for label in ("batch: held, before the provider is asked", "batch: taken, its confirmation not written"):
+                self.kill(servers, label)
+            self._ahead_seconds += creation.SENDING.total_seconds()
         if needs == "mail":
             self._site.notify()
             self._site.notify()
@@ -147,9 +152,9 @@ class Experiment:
     def _start(
         self, servers: Servers, point: str, nth: int = 1, *, away: bool = False, ahead_seconds: float = 0
     ) -> Served:
-        self._starts += 1
-        ahead = ahead_seconds or self._starts * STEP_SECONDS
-        server = servers.start(Order(self._port, point, nth, away, ahead, self._mutant))
+        self._ahead_seconds += ahead_seconds or STEP_SECONDS
+        self._provider.ahead = timedelta(seconds=self._ahead_seconds)
+        server = servers.start(Order(self._port, point, nth, away, self._ahead_seconds, self._mutant))
         self._ready(server)
         return server
 
@@ -165,7 +170,10 @@ class Experiment:
 
     async def _caller(self, server: Served) -> None:
         while server.alive():
-            if self._chance.random() < 0.15:  # noqa: PLR2004 - some use the hold API
+            kind = self._chance.random()
+            if kind < 0.15:  # noqa: PLR2004 - some use the hold API
                 await self._site.hold(server.port, self._chance)
+            elif kind < 0.3:  # noqa: PLR2004 - some send batches
+                await self._site.batch(server.port)
             else:
                 await self._site.call(server.port)

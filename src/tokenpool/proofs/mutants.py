@@ -18,7 +18,7 @@ from tokenpool.proofs import points
 
 Answer = TypeVar("Answer")
 
-SERVERS = ("settlement not awaited", "journal not written", "lost holds freed")
+SERVERS = ("settlement not awaited", "journal not written", "lost holds freed", "lost batches given back")
 BESIDE = ("leases not renewed", "another's journal not waited for")
 NAMES = (
     "check outside the transaction",
@@ -91,6 +91,12 @@ def infect_server(name: str) -> None:
     async def freed(_self: Any, row: Overdue, _evidence: object) -> Void:  # noqa: ANN401
         return Void(row.id, "lost", clock.now())
 
+    creation, _ = points.found("tokenpool.gateway.batches.creation:give_back")
+
+    async def given_back(self: Any, row: Any, *_: object) -> None:  # noqa: ANN401 - a watch of the gateway, and a batch
+        hold_ids = await creation.message_batches.open_holds(self._parts.store, row)
+        await creation.give_back(self._parts, row, hold_ids, "lost")
+
     async def not_renewed(_parts: Any) -> None:  # noqa: ANN401
         pass
 
@@ -100,6 +106,7 @@ def infect_server(name: str) -> None:
         BESIDE[0]: ("tokenpool.gateway.journal:renew_leases", not_renewed),
         BESIDE[1]: ("tokenpool.gateway.resolver:ANOTHERS_JOURNAL", timedelta(0)),
         SERVERS[2]: ("tokenpool.gateway.resolver:Resolver._settlement", freed),
+        SERVERS[3]: ("tokenpool.gateway.batches.watch:Watch._look_for", given_back),
     }
     points.put(*mistakes[name])
 

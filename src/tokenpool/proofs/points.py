@@ -22,6 +22,14 @@ def _always(_args: tuple[Any, ...], _named: dict[str, Any]) -> bool:
     return True
 
 
+def _a_message(args: tuple[Any, ...], _named: dict[str, Any]) -> bool:
+    return bool(args[2] == "/v1/messages")
+
+
+def _settled(args: tuple[Any, ...], _named: dict[str, Any]) -> bool:
+    return bool(args[2] == "settled")
+
+
 class Point(NamedTuple):
     """Before or after a call of one of *functions*; *most* is how often it may be passed before the kill."""
 
@@ -29,7 +37,7 @@ class Point(NamedTuple):
     functions: tuple[str, ...]
     most: int = 4
     passes: Passes = _always
-    needs: str = ""  # what the round must bring about: `away`, `waiting`, `doubt`, `mail`, `month`
+    needs: str = ""  # what the round must bring about: `away`, `waiting`, `doubt`, `adrift`, `mail`, `month`
 
 
 _DRIVEN = ("tokenpool.kernel.sqlite:SqliteStore._perform", "tokenpool.kernel.postgres:_drive")
@@ -37,14 +45,18 @@ _SEND = ("tokenpool.gateway.upstream:Upstream.send",)
 _SETTLE = ("tokenpool.gateway.settle:Attempt.settle",)
 _MAIL = ("django.core.mail:EmailMessage.send",)
 _ISSUE = ("tokenpool.invoicing.close:_issue",)
+_CREATION = "tokenpool.gateway.batches.creation"
+_ADOPT = (f"{_CREATION}:_adopt",)
+_RESULTS = ("tokenpool.gateway.batches.ending:Results.settle",)
+_ROWS = "tokenpool.limits.message_batches"
 
 POINTS = {
     "transaction begun": Point(False, _DRIVEN, most=60),
     "read and decided, nothing written": Point(False, ("tokenpool.limits.batch:Batch.writes",), most=40),
     "written, before the commit": Point(True, _DRIVEN, most=60),
     "committed, before the answer": Point(True, tuple(f"{store}.run" for store in _STORES), most=60),
-    "held, before the provider sees a byte": Point(False, _SEND),
-    "the provider has answered": Point(True, _SEND),
+    "held, before the provider sees a byte": Point(False, _SEND, passes=_a_message),
+    "the provider has answered": Point(True, _SEND, passes=_a_message),
     "message_start, before its evidence": Point(False, ("tokenpool.gateway.journal:evidence_of",)),
     "evidence handed in": Point(
         True, ("tokenpool.gateway.journal:Journal.follow",), most=20, passes=lambda args, _: args[1].started
@@ -67,6 +79,23 @@ POINTS = {
     ),
     "estimated": Point(
         True, (_SUBMIT,), most=1, passes=lambda args, _: getattr(args[2], "if_in_doubt", False), needs="doubt"
+    ),
+    "batch: held, before the provider is asked": Point(False, (f"{_CREATION}:send",), most=2),
+    "batch: taken, its confirmation not written": Point(False, _ADOPT, most=2),
+    "batch: its confirmation written, before its caller knows": Point(True, _ADOPT, most=2),
+    "batch: not confirmed, before that is written": Point(False, (f"{_ROWS}:doubt",), most=1),
+    "batch: refused, before its holds are given back": Point(False, (f"{_CREATION}:give_back",), most=1),
+    "batch: results read, before they are settled": Point(False, _RESULTS),
+    "batch: some results settled": Point(True, _RESULTS),
+    "batch: all results settled, before it is over": Point(False, (f"{_ROWS}:finish",), most=2, passes=_settled),
+    "batch: over": Point(True, (f"{_ROWS}:finish",), most=2, passes=_settled),
+    "batch: deleted at the provider, not here": Point(False, (f"{_ROWS}:delete",), most=2),
+    "batch: found again, before that is written": Point(
+        False, (f"{_ROWS}:adopt",), most=1, passes=lambda args, _: args[4] == 0, needs="adrift"
+    ),
+    "batch: never arrived, its holds being given back": Point(
+        True, ("tokenpool.gateway.batches.ending:void",), most=1, passes=lambda args, _: "arrived" in args[3],
+        needs="adrift",
     ),
     "mail claimed, before it is sent": Point(False, _MAIL, most=2, needs="mail"),
     "mail sent, before it is written down": Point(True, _MAIL, most=2, needs="mail"),

@@ -28,6 +28,7 @@ from tokenpool.limits.operations import Authorize, Settle, Void
 from tokenpool.proofs import mutants, points
 
 LEASE_SECONDS, WATCH_SECONDS, READY_SECONDS = 1, 0.3, 10.0
+LOOK, AT_ONCE = timedelta(seconds=0.2), 4  # at batches; so many of their results are settled in one transaction
 _LOOPBACK = "127.0.0.1"
 
 
@@ -170,11 +171,14 @@ def _fork_for_each(pipe: Connection, listen: Callable[[Order], None]) -> None:
 
 
 def _suffer(order: Order) -> None:
-    """Do to this process what was ordered: short leases, a clock of its own, a point to die at."""
-    for name, seconds in {"RESOLVER_SECONDS": 0.2, "COURIER_SECONDS": 0.1, "SPOOL_SECONDS": 0.1}.items():
-        points.put(f"tokenpool.config.wiring:{name}", seconds)
+    """Do to this process what was ordered: short leases, quick looks, a clock of its own, a point to die at."""
+    for name, seconds in {"RESOLVER": 0.2, "BATCHES": 0.2, "COURIER": 0.1, "SPOOL": 0.1}.items():
+        points.put(f"tokenpool.config.wiring:{name}_SECONDS", seconds)
     for name, seconds in {"LEASE_SECONDS": LEASE_SECONDS, "RENEW_SECONDS": LEASE_SECONDS / 3}.items():
         points.put(f"tokenpool.gateway.journal:{name}", seconds)
+    for name, value in {"LOOK": LOOK, "SELDOM": LOOK, "AT_ONCE": AT_ONCE}.items():
+        points.put(f"tokenpool.gateway.batches.watch:{name}", value)
+    points.put("tokenpool.gateway.batches.creation:LOOK", LOOK)
     resolver, _ = points.found("tokenpool.gateway.resolver:Resolver.run_once")
     resolver.__init__.__kwdefaults__["watch_seconds"] = WATCH_SECONDS
     defaults = Authorize._field_defaults | {"lease_seconds": LEASE_SECONDS}

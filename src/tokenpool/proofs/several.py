@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenpool.limits.models import Hold
-from tokenpool.proofs import callers, serving
-from tokenpool.proofs.callers import Provider
+from tokenpool.proofs import provider, serving
+from tokenpool.proofs.provider import Provider
 from tokenpool.proofs.serving import Order, Served, Servers, free_port
 from tokenpool.proofs.site import Findings, Site, at_rest, examine
 
@@ -44,12 +44,12 @@ def run(folder: Path, database_url: str, *, mutant: str = "") -> Findings:
     for number in range(NOTICES):
         sites[number % SITES].notify()
     folders = [folder / "near", folder / "far"]
-    with callers.provider() as provider:
-        with _machines(folders, database_url, provider, mutant) as machines:
+    with provider.running() as provides:
+        with _machines(folders, database_url, provides, mutant) as machines:
             wrong = _work(machines, sites[0])
             _wait(lambda: not at_rest(sites, folders))
             wrong += [f"still open: {what}" for what in at_rest(sites, folders)]
-        found = examine(sites, provider, folders)
+        found = examine(sites, provides, folders)
     found.broken += wrong
     return found
 

@@ -17,7 +17,7 @@ from tokenpool.kernel import clock, ids
 from tokenpool.kernel.period import Month
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import caps
-from tokenpool.limits.models import Hold
+from tokenpool.limits.models import BatchRequest, Hold, MessageBatch
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications.models import Delivery
 from tokenpool.notifications.outbox import raise_notice
@@ -28,7 +28,8 @@ from tokenpool.organizations.roles import Principal
 from tokenpool.pricing import load
 from tokenpool.pricing.cost import rate
 from tokenpool.proofs import callers
-from tokenpool.proofs.callers import Drawn, Promises, Provider
+from tokenpool.proofs.callers import Promises
+from tokenpool.proofs.provider import IN_BATCH, MODEL, Drawn, Provider
 
 LOST = "estimated process_lost"
 
@@ -68,6 +69,11 @@ class Site:
     async def hold(self, port: int, chance: random.Random) -> None:
         """Use the hold API."""
         await callers.hold(port, self.meter_key, self.member_id, chance, self.promises)
+
+    async def batch(self, port: int) -> None:
+        """Send a batch of a new name."""
+        name = f"{IN_BATCH}{self.member_id}-{ids.new('c')}"
+        await callers.batch(port, self.key, name, self.promises)
 
     def notify(self) -> None:
         """Write a notice, so that a mail has to leave."""
@@ -121,22 +127,26 @@ def examine(sites: Iterable[Site], provider: Provider, folders: Iterable[Path], 
 def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
     mine = Q(organization_id=site.by.organization_id)
     holds = {hold.id: hold for hold in Hold.objects.filter(mine)}
-    named = {hold.project: hold for hold in holds.values() if hold.project}
-    events = Counter(UsageEvent.objects.filter(mine).values_list("project", flat=True))
+    in_batches = dict(BatchRequest.objects.filter(mine).values_list("hold_id", "custom_id"))
+    named = {name: hold for hold in holds.values() if (name := in_batches.get(hold.id, hold.project))}
+    request_ids = UsageEvent.objects.filter(mine).values_list("request_id", flat=True)
+    events = Counter(ids.twin("hold", request_id) for request_id in request_ids)
     found.promises += len(site.promises)
     answered = {name for name in provider.answered if site.member_id in name}
-    for name in site.promises.begun | answered:
-        hold = named.get(name)
+    for name in site.promises.begun | answered | set(in_batches.values()):
+        hold, batched = named.get(name), name.startswith(IN_BATCH)
         if hold is None:
             found.lost.append(f"{name} has no hold")
-            continue
-        if hold.state == "void":
+        elif batched and name not in answered:
+            if hold.state != "void":
+                found.doubled.append(f"{name} is {hold.state}, and nobody has answered it")
+        elif hold.state == "void":
             found.freed.append(f"{name} was answered and is void: {hold.end_reason}")
-        elif hold.state != "settled" or events[name] != 1 or provider.answered[name] > 1:
+        elif hold.state != "settled" or events[hold.id] != 1 or provider.answered[name] > 1:
             found.doubled.append(
-                f"{name} is {hold.state} with {events[name]} events, {provider.answered[name]} answers"
+                f"{name} is {hold.state} with {events[hold.id]} events, {provider.answered[name]} answers"
             )
-        if name in site.promises.ended and hold.settled_nano != exact_nano(name):
+        elif (batched or name in site.promises.ended) and hold.settled_nano != exact_nano(name):
             found.lost.append(f"{name} cost {exact_nano(name)}, billed {hold.settled_nano} ({hold.end_reason})")
     for hold_id, state in site.promises.holds.items():
         stands = holds[hold_id].state if hold_id in holds else "gone"
@@ -174,11 +184,13 @@ def at_rest(sites: Iterable[Site], folders: Iterable[Path]) -> list[str]:
     """Return what a server has still to do: open holds, mails, settlements on the disk."""
     found = [f"hold of {name}" for site in sites for name in site.open_holds()]
     found += [f"mail of {one}" for one in Delivery.objects.filter(state="waiting").values_list("notice_id", flat=True)]
+    found += [f"look at {one}" for one in MessageBatch.objects.exclude(look_at_us=None).values_list("id", flat=True)]
     connection.close()
     return found + [path.name for folder in folders for path in (folder / "settlements").glob("end_*.json")]
 
 
 def exact_nano(name: str) -> int:
     """Return what the request *name* costs, to the nano-dollar."""
-    drawn, price = Drawn.of(name), load.standard().price(callers.MODEL, clock.now().date())
-    return rate(TokenCounts(input=drawn.input_tokens, output=drawn.output_tokens), price).total
+    drawn, price = Drawn.of(name), load.standard().price(MODEL, clock.now().date())
+    counts = TokenCounts(input=drawn.input_tokens, output=drawn.output_tokens)
+    return rate(counts, price, batch=name.startswith(IN_BATCH)).total
