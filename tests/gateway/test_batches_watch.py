@@ -5,24 +5,27 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import OperationalError
 
+from tokenpool.audit.models import AuditEvent
+from tokenpool.compliance import verify
 from tokenpool.gateway import overruns
 from tokenpool.gateway.batches import creation, watch
 from tokenpool.gateway.batches.watch import Watch
 from tokenpool.gateway.resolver import Resolver
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.gateway.upstreams import Upstreams
-from tokenpool.invoicing import close
+from tokenpool.invoicing import close, late
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Conflict, Unavailable, Undecided
 from tokenpool.kernel.period import Month
 from tokenpool.limits import message_batches
 from tokenpool.limits.models import Hold, MessageBatch
-from tokenpool.metering.models import UsageEvent
+from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.organizations import members
 
 from .batch_provider import Batches, speaking_batches, succeeded
-from .conftest import BODY, Gate
+from .conftest import BODY, BOOK, Gate
 from .test_batches_endpoints import BOUND, HALF, PATH, call, created, requests_of, watched
 
 ESTIMATE = (len(json.dumps(BODY)) + 4_000) * 2_000 + 50 * 10_000
@@ -307,7 +310,7 @@ async def test_an_id_that_the_database_does_not_take_is_written_later(
 
 
 async def test_a_batch_that_the_provider_loses_is_an_estimate_after_three_days(gate: Gate, batches: Batches) -> None:
-    """404 to every question: held for 72 hours, then the input bound and 50 tokens at half price, flagged."""
+    """404 to every question: held for 72 hours, then input bound and 50 tokens at half price; asked for 29 days."""
     await created(gate, 2)
     batches.sent.clear()
     now = clock.now()
@@ -318,23 +321,79 @@ async def test_a_batch_that_the_provider_loses_is_an_estimate_after_three_days(g
     held = gate.account()
     with clock.standing_at(now + timedelta(hours=73)):
         late = await Resolver(gate.parts, watch_seconds=0).run_once()
-    await looked_at(gate, now + timedelta(hours=74))
+    looks = [await looked_at(gate, now + timedelta(hours=hours)) for hours in (74, 29 * 24 + 1, 30 * 24)]
 
-    assert (0, (0, 2 * BOUND), 2) == (early, held, late)
+    assert (0, (0, 2 * BOUND), 2, [1, 1, 0]) == (early, held, late, looks)
     assert ((2 * ESTIMATE, 0), ["settled"]) == (gate.account(), states(gate))
     assert {("estimated batch_lost", True)} == set(UsageEvent.objects.values_list("flags", "batch"))
 
 
-async def test_results_after_the_estimate_change_nothing(gate: Gate, batches: Batches) -> None:
-    """The provider is away for three days and comes back: the client reads its results, the estimate stands."""
-    batch_id = await created(gate, 1)
+async def estimated(gate: Gate) -> None:
+    """Let three days pass: what is open ends as an estimate."""
     with clock.standing_at(clock.now() + timedelta(hours=73)):
         await Resolver(gate.parts, watch_seconds=0).run_once()
+
+
+@pytest.mark.parametrize("reader", ["client", "watch"])
+async def test_results_after_the_estimate_take_its_place(gate: Gate, batches: Batches, reader: str) -> None:
+    """One succeeded, one expired, three days late, read four times: one half, billed once; the audit says so."""
+    batches.outcomes = [succeeded(), {"type": "expired"}]
+    batch_id = await created(gate, 2)
+    await estimated(gate)
+    between = gate.account()
     batches.ended.update(batches.sent)
 
-    status, text = await call(gate, "GET", f"{PATH}/{batch_id}/results")
+    if reader == "watch":
+        await looked_at(gate, clock.now() + timedelta(hours=74))
+    answers = await asyncio.gather(*(call(gate, "GET", f"{PATH}/{batch_id}/results") for _ in range(4)))
 
-    assert (200, "r0", (ESTIMATE, 0)) == (status, json.loads(text)["custom_id"], gate.account())
+    assert ((2 * ESTIMATE, 0), {200}) == (between, {status for status, _ in answers})
+    assert ((HALF, 0), ["settled"]) == (gate.account(), states(gate))
+    assert [("correction late", -ESTIMATE)] * 2 + [("estimated batch_lost", ESTIMATE)] * 2 + [("late", HALF)] == sorted(
+        UsageEvent.objects.values_list("flags", "cost_nano")
+    )
+    told = [event.after for event in AuditEvent.objects.filter(action="late_results_billed", subject_id=batch_id)]
+    month = str(Month.of(clock.now()))
+    difference = HALF - 2 * ESTIMATE
+    assert [{"requests": 2, "difference_nano": difference, "by_invoice": {month: difference}}] == told
+    assert (2, []) == (DailyUsage.objects.get().requests, broken())
+
+
+async def test_an_estimate_is_taken_back_when_its_batch_never_arrived(gate: Gate, batches: Batches) -> None:
+    """The provider cannot be asked for three days; then its list says that it never had the batch."""
+    batches.create = "reset"
+    await call(gate, "POST", PATH, requests_of(2))
+    await estimated(gate)
+    between = gate.account()
+
+    await looked_at(gate, clock.now() + timedelta(hours=74))
+
+    assert ((2 * ESTIMATE, 0), (0, 0), ["refused"], []) == (between, gate.account(), states(gate), broken())
+
+
+async def test_late_results_wait_for_the_database(
+    gate: Gate, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came late cannot be written: 503 and not a line; the next time it is billed, once."""
+    batch_id = await created(gate, 1)
+    await estimated(gate)
+    batches.ended.update(batches.sent)
+    bill = late.bill
+
+    def away(*_: object) -> int:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(late, "bill", away)
+    first, _ = await call(gate, "GET", f"{PATH}/{batch_id}/results")
+    monkeypatch.setattr(late, "bill", bill)
+    second, _ = await call(gate, "GET", f"{PATH}/{batch_id}/results")
+
+    assert (503, 200, (HALF, 0)) == (first, second, gate.account())
+
+
+def broken() -> list[str]:
+    """Return what verification finds."""
+    return [finding.broken for finding in verify.check(book=BOOK) if not finding.holds]
 
 
 async def test_results_that_are_gone_are_looked_for_no_more(gate: Gate, batches: Batches) -> None:

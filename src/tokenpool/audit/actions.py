@@ -29,6 +29,7 @@ class Action(StrEnum):
     INVOICE_CLOSED = "invoice_closed"
     INVOICE_PARKED = "invoice_parked"
     HOLD_OVERRUN = "hold_overrun"
+    LATE_RESULTS_BILLED = "late_results_billed"
     LIST_PRICE_ADDED = "list_price_added"
     SIGNED_IN = "signed_in"
     SIGN_IN_FAILED = "sign_in_failed"

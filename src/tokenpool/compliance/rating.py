@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from tokenpool.kernel.errors import UnknownModel
 from tokenpool.metering import correct
 from tokenpool.metering.models import UsageEvent
-from tokenpool.metering.rate import rate_event
+from tokenpool.metering.record import AMOUNT_COLUMNS
 from tokenpool.pricing.columns import BLOCK, TYPE, Counts, rate_columns
 from tokenpool.pricing.own import Prices
 
@@ -27,7 +27,8 @@ _TOOLS = ("web_search_requests", "code_execution_seconds", "web_search_nano", "c
 def broken(rows: "QuerySet[UsageEvent]", book: Prices) -> Iterator[str]:
     """Yield every one of *rows* (of one organization, whole months) that does not cost what its version says.
 
-    An event that was corrected and its corrections together cost what the last one's version says.
+    An event that was corrected and its corrections together cost what the last one's version says; one that
+    was taken back and its corrections come to nothing, in tokens too.
     """
     corrections = dict(rows.exclude(corrects=None).values_list("id", "corrects"))
     corrected = frozenset(corrections.values())
@@ -74,6 +75,8 @@ def _rated_again(chain: list[UsageEvent], book: Prices) -> Iterator[str]:
     except UnknownModel as error:
         yield f"{last.id}: {error.message}"
         return
-    cost = rate_event(chain[0], price)
+    cost = correct.cost_of(chain, price)
+    if correct.was_taken_back(chain) and any(sum(getattr(event, name) for event in chain) for name in AMOUNT_COLUMNS):
+        yield f"{last.id} does not take {chain[0].id} back as a whole"
     if [*cost] != correct.billed(chain) or cost.total != stored:
         yield f"{last.id} costs {cost.total} under {last.price_version}, stored is {stored}"

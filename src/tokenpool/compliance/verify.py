@@ -22,6 +22,7 @@ from tokenpool.limits.decide import AccountKey
 from tokenpool.limits.hierarchy import ORGANIZATION
 from tokenpool.limits.models import Account, Hold
 from tokenpool.limits.places import PlaceName, account_keys
+from tokenpool.metering import correct
 from tokenpool.metering.models import DailyUsage, FreeTime, UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
 from tokenpool.organizations import own_prices
@@ -123,9 +124,14 @@ def _held(on: Examined) -> Iterator[str]:
 
 
 def _endings(on: Examined) -> Iterator[str]:
-    """A hold ends exactly once: settled ones have their events, all others have none."""
-    rows = UsageEvent.objects.filter(organization_id=on.organization_id, corrects=None)
-    costs = dict(rows.values_list("request_id").annotate(cost=Sum("cost_nano")))
+    """A hold ends exactly once: settled ones have their events, all others have none; what came late replaces."""
+    rows = UsageEvent.objects.filter(organization_id=on.organization_id)
+    late = rows.filter(flags__startswith=correct.LATE).values_list("request_id", flat=True)
+    taken_back = rows.filter(flags=correct.TAKEN_BACK).values_list("request_id", flat=True)
+    for request_id in late.difference(taken_back):
+        yield f"{request_id} has usage that was told late beside its estimate"
+    first = rows.filter(corrects=None).exclude(flags__startswith=correct.LATE)
+    costs = dict(first.values_list("request_id").annotate(cost=Sum("cost_nano")))
     for hold in Hold.objects.filter(organization_id=on.organization_id).iterator():
         cost = costs.pop(ids.twin("req", hold.id), None)
         expected = hold.settled_nano if hold.state == "settled" else None

@@ -17,7 +17,7 @@ from tokenpool.gateway.parts import Parts
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import Unavailable, traced
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits import holds
+from tokenpool.limits import holds, message_batches
 from tokenpool.limits.operations import LEASE_SECONDS, Done, Lose, Settle
 from tokenpool.metering.extract import Reported, estimate
 from tokenpool.metering.rate import rate_reported
@@ -88,5 +88,5 @@ class Resolver:
         book = OwnBook(self._parts.book, await self._parts.directory.own_prices(row.organization_id))
         day = clock.from_timestamp(row.admitted_at_us).date()
         usage, _ = rate_reported(reported, pinned=book.by_version(row.price_version), book=book, day=day)
-        flags = "estimated batch_lost" if batch else "estimated process_lost"
+        flags = message_batches.LOST if batch else "estimated process_lost"
         return Settle(row.id, usage, clock.now(), flags, if_in_doubt=True)

@@ -6,24 +6,18 @@ the first month after it that has no invoice yet. Doing it again finds nothing t
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from tokenpool.audit.actions import Action
-from tokenpool.invoicing.models import Invoice
+from tokenpool.invoicing import corrections
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import InvalidInput
-from tokenpool.kernel.group_commit import Statement
-from tokenpool.kernel.period import Month, Window, keys_at
-from tokenpool.limits import tables
-from tokenpool.limits.decide import AccountKey
-from tokenpool.limits.places import account_keys
-from tokenpool.metering import correct, rollup
+from tokenpool.metering import correct
 from tokenpool.metering.models import UsageEvent
-from tokenpool.metering.record import COLUMNS
 from tokenpool.notifications.outbox import raise_notice
 from tokenpool.organizations import own_prices, trail
 from tokenpool.organizations.models import Gate
@@ -35,21 +29,10 @@ AT_ONCE = 250  # events in one transaction: requests wait for it no longer than 
 
 
 @dataclass(slots=True)
-class Rerated:
-    """What a re-rating has found: events looked at, events corrected, and the differences in nano-dollars."""
+class Rerated(corrections.Sums):
+    """What a re-rating has found: events looked at, and what corrections came to."""
 
     examined: int = 0
-    corrected: int = 0
-    difference_nano: int = 0
-    by_invoice: dict[str, int] = field(default_factory=dict)  # month whose invoice carries it -> nano-dollars
-
-    def take(self, fresh: Sequence[UsageEvent]) -> None:
-        """Add what correcting events say."""
-        self.corrected += len(fresh)
-        for event in fresh:
-            self.difference_nano += event.cost_nano
-            month = event.billed_in or event.month
-            self.by_invoice[month] = self.by_invoice.get(month, 0) + event.cost_nano
 
 
 def rerate(
@@ -109,12 +92,12 @@ class _Run:
 
     def corrections(self, events: Sequence[UsageEvent]) -> list[UsageEvent]:
         """Return the correcting events that *events* need as things stand."""
-        issued = set(Invoice.objects.filter(organization_id=self.by.organization_id).values_list("month", flat=True))
+        issued = corrections.issued(self.by.organization_id)
         before, at = correct.earlier(self.by.organization_id, [event.id for event in events]), clock.now()
         fresh = []
         for event in events:
             price = self.book.price(self.model, clock.from_timestamp(event.admitted_at_us).date())
-            billed_in = _billed_in(event.month, issued)
+            billed_in = corrections.billed_in(event.month, issued)
             made = correct.correcting(event, before.get(event.id, ()), price, at=at, billed_in=billed_in)
             if made is not None:
                 fresh.append(made)
@@ -129,14 +112,13 @@ class _Run:
             gate = Gate.objects.select_for_update().get(organization_id=self.by.organization_id)
             fresh = self.corrections(events)
             if fresh:
-                for statement in _writes(fresh, gate.windows):
-                    _run(statement)
+                corrections.write(fresh, gate.windows)
                 self._tell(fresh)
         return fresh
 
     def _tell(self, fresh: Sequence[UsageEvent]) -> None:
         """Write the audit event of one transaction, and one notice for the whole run."""
-        sums = Rerated()
+        sums = corrections.Sums()
         sums.take(fresh)
         facts = {"rerating": self.id, "events": sums.corrected, "difference_nano": sums.difference_nano}
         days = sorted(clock.from_timestamp(event.admitted_at_us).date().isoformat() for event in fresh)
@@ -144,35 +126,6 @@ class _Run:
         trail.note(self.by, Action.USAGE_RERATED, ("model", self.model), after=told)
         notice = {"organization_id": self.by.organization_id, "key": self.id, "kind": "usage_rerated"}
         raise_notice(**notice, facts={"model": self.model})
-
-
-def _billed_in(month: str, issued: set[str]) -> str | None:
-    """Return the month whose invoice carries a difference of *month*; None: its own, which is not issued yet."""
-    if month not in issued:
-        return None
-    later = Month.parse(month).next()
-    while str(later) in issued:
-        later = later.next()
-    return str(later)
-
-
-def _writes(fresh: Sequence[UsageEvent], windows: str) -> Iterator[Statement]:
-    """Yield what inserts the events and moves their days and the accounts of the windows they belong to."""
-    yield correct.insert(fresh)
-    rows = [tuple(getattr(event, name) for name in COLUMNS) for event in fresh]
-    yield rollup.add(rows, are_requests=False)
-    sums: dict[AccountKey, int] = {}
-    for event in fresh:
-        groups, day = tuple(event.group_ids.split()), keys_at(event.admitted_at_us)[Window.DAY]
-        for account in account_keys((event.member_id, event.seat_type, groups, day), windows):
-            sums[account] = sums.get(account, 0) + event.cost_nano
-    yield tables.add_spent(fresh[0].organization_id, sums)
-
-
-def _run(statement: Statement) -> None:
-    """Run a statement of the ledger's on the connection whose transaction this is."""
-    with connection.cursor() as cursor:
-        cursor.executemany(statement.sql.replace("?", "%s"), statement.rows)
 
 
 def _chunks(rows: "QuerySet[UsageEvent]") -> Iterator[list[UsageEvent]]:

@@ -24,3 +24,6 @@ class TokenCounts:
 
     def __add__(self, other: "TokenCounts") -> "TokenCounts":
         return TokenCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __neg__(self) -> "TokenCounts":
+        return TokenCounts(*(-getattr(self, f.name) for f in fields(self)))

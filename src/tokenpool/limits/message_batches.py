@@ -11,6 +11,7 @@ from tokenpool.kernel.group_commit import Statement, Store, Transaction
 from tokenpool.limits.operations import Together
 
 MOST_AT_ONCE = 100
+LOST = "estimated batch_lost"  # how a hold ends whose result has not come in time
 _COLUMNS = (
     "organization_id, id, member_id, upstream, upstream_id, state, requests, created_at_us, look_at_us, "
     "deleted_at_us, document"

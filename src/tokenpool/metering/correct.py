@@ -1,28 +1,29 @@
 """Correcting what an event has cost: one more event with the difference, never an edit.
 
 The events of a chain (the original, then its corrections in order) sum to what the original's tokens
-cost under the last one's price version, class by class.
+cost under the last one's price version, class by class. An estimate whose real usage is told late is
+taken back: its chain sums to nothing from then on, and what was used is in events of their own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from tokenpool.kernel import clock
+from tokenpool.kernel import clock, ids
 from tokenpool.kernel.group_commit import Statement
 from tokenpool.kernel.period import Month
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.rate import rate_event
-from tokenpool.metering.record import COLUMNS
+from tokenpool.metering.record import AMOUNT_COLUMNS, COLUMNS, RatedUsage, amounts, event_id
 from tokenpool.pricing.book import ModelPrice
-from tokenpool.pricing.cost import COST_CLASSES
+from tokenpool.pricing.cost import COST_CLASSES, Cost
 
-FLAG = "correction"
+FLAG, LATE = "correction", "late"
+TAKEN_BACK = f"{FLAG} {LATE}"
 _COLUMNS = (*COLUMNS, "corrects", "billed_in")
 _INSERT = f"insert into metering_usageevent ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own names
 _INHERITED = (
     "organization_id",
     "request_id",
-    "part",
     "member_id",
     "seat_type",
     "product",
@@ -31,13 +32,10 @@ _INHERITED = (
     "session_id",
     "agent_id",
     "group_ids",
-    "model",
-    "batch",
-    "us_only",
-    "fast",
     "month",
     "admitted_at_us",
 )
+_OF_ITS_USAGE = ("part", "model", "batch", "us_only", "fast")
 
 
 def earlier(organization_id: str, event_ids: Sequence[str]) -> Mapping[str, list[UsageEvent]]:
@@ -70,12 +68,12 @@ def correcting(
     *before* are its corrections so far, in order. *billed_in* is the month whose invoice carries the
     difference, None for the event's own.
     """
-    wanted = rate_event(event, price)
+    wanted = cost_of([event, *before], price)
     difference = [want - have for want, have in zip(wanted, billed([event, *before]), strict=True)]
     if not any(difference):
         return None
     return UsageEvent(
-        **{name: getattr(event, name) for name in _INHERITED},
+        **{name: getattr(event, name) for name in _INHERITED + _OF_ITS_USAGE},
         id=_id(event.id, len(before) + 1),
         price_version=price.version,
         settled_at_us=clock.timestamp(at),
@@ -85,6 +83,59 @@ def correcting(
         **{f"{name}_nano": nano for name, nano in zip(COST_CLASSES, difference, strict=True)},
         cost_nano=sum(difference),
     )
+
+
+def taking_back(
+    event: UsageEvent, before: Sequence[UsageEvent], *, at: datetime, billed_in: str | None
+) -> UsageEvent | None:
+    """Return the event that brings the estimate *event* and its corrections *before* to nothing, None if one did so."""
+    chain = [event, *before]
+    if was_taken_back(chain):
+        return None
+    return UsageEvent(
+        **{name: getattr(event, name) for name in _INHERITED + _OF_ITS_USAGE},
+        id=_id(event.id, len(chain)),
+        price_version=chain[-1].price_version,
+        settled_at_us=clock.timestamp(at),
+        flags=TAKEN_BACK,
+        corrects=event.id,
+        billed_in=billed_in,
+        **{name: -sum(getattr(one, name) for one in chain) for name in AMOUNT_COLUMNS},
+    )
+
+
+def told_late(
+    estimate: UsageEvent, usage: Sequence[RatedUsage], flags: str, *, at: datetime, billed_in: str | None
+) -> list[UsageEvent]:
+    """Return the events of what was really used by the request of an *estimate* that is taken back, one per model."""
+    hold_id = ids.twin("hold", estimate.request_id)
+    return [
+        UsageEvent(
+            **{name: getattr(estimate, name) for name in _INHERITED},
+            id=event_id(hold_id, part),
+            part=part,
+            model=one.model,
+            price_version=one.price_version,
+            batch=one.batch,
+            us_only=one.us_only,
+            fast=one.fast,
+            settled_at_us=clock.timestamp(at),
+            flags=f"{LATE} {flags}".strip(),
+            billed_in=billed_in,
+            **dict(zip(AMOUNT_COLUMNS, amounts(one), strict=True)),
+        )
+        for part, one in enumerate(usage, start=1)
+    ]
+
+
+def was_taken_back(chain: Iterable[UsageEvent]) -> bool:
+    """Tell whether a chain's estimate was taken back."""
+    return any(one.flags == TAKEN_BACK for one in chain)
+
+
+def cost_of(chain: Sequence[UsageEvent], price: ModelPrice) -> Cost:
+    """Return what the usage of a chain costs under *price*: nothing once it was taken back."""
+    return Cost() if was_taken_back(chain) else rate_event(chain[0], price)
 
 
 def insert(events: Sequence[UsageEvent]) -> Statement:

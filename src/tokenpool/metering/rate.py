@@ -64,7 +64,10 @@ def _rated(price: ModelPrice, counts: TokenCounts, reported: Reported) -> RatedU
 
 
 def rate_event(event: UsageEvent, price: ModelPrice) -> Cost:
-    """Return what the usage of a stored event costs under *price*; what was free of it stays free."""
+    """Return what the usage of a stored event costs under *price*; what was free of it stays free.
+
+    Usage that was taken back costs what it did, negative.
+    """
     counts = TokenCounts(
         event.input_tokens,
         event.cache_read_tokens,
@@ -75,4 +78,6 @@ def rate_event(event: UsageEvent, price: ModelPrice) -> Cost:
         event.code_execution_seconds,
     )
     modes = {"batch": event.batch, "us_only": event.us_only, "fast": event.fast}
+    if counts.prompt < 0 or counts.output < 0:
+        return Cost(*(-nano for nano in rate(-counts, price, **modes, free_seconds=-event.code_execution_free_seconds)))
     return rate(counts, price, **modes, free_seconds=event.code_execution_free_seconds)

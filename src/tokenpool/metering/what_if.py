@@ -85,14 +85,14 @@ class _Supposed:
     known: dict[tuple[str, date], ModelPrice | None] = field(default_factory=dict)
 
     def cost_nano(self, event: UsageEvent) -> int:
-        """Return what *event* would have cost; a correction of what is rated again has no cost of its own."""
+        """Return what *event* would have cost; nothing, where it corrects a price: it has no tokens."""
         key = (event.model, clock.from_timestamp(event.admitted_at_us).date())
         if key not in self.known:
             self.known[key] = self._price(*key)
         price = self.known[key]
         if price is None:
             return event.cost_nano
-        return rate_event(event, price).total if event.corrects is None else 0
+        return rate_event(event, price).total
 
     def _price(self, model: str, day: date) -> ModelPrice | None:
         """Return the price to rate at, None where what was billed stays."""

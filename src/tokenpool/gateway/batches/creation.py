@@ -164,7 +164,7 @@ async def give_back(
     Of a commit that was not confirmed, only holds that were admitted at *admitted_at*: one may be older.
     """
     try:
-        await ending.void(parts, row.organization_id, hold_ids, reason, admitted_at=admitted_at)
+        await ending.void(parts, row, hold_ids, reason, admitted_at=admitted_at)
         await message_batches.finish(parts.store, row, "refused")
     except Unavailable:
         logger.warning("batch %s was not taken by the provider; its holds end when the database is back", row.id)

@@ -1,30 +1,36 @@
 """The end of each request of a batch, by its own result: exact, at the price of batches, once.
 
 Whoever reads results first settles them; whoever reads them again, in whatever process, finds the hold
-ended and changes nothing. A result that brought no message costs nothing and frees its part.
+ended and changes nothing. A result that brought no message costs nothing and frees its part. One that
+comes after its hold has ended as an estimate takes the place of that, once.
 """
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import DatabaseError
 
 from tokenpool.gateway import overruns, unpriced
 from tokenpool.gateway.batches import spans
 from tokenpool.gateway.parts import Parts
+from tokenpool.invoicing import late
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import InvalidInput
-from tokenpool.limits import holds
+from tokenpool.kernel.errors import InvalidInput, Unavailable
+from tokenpool.limits import holds, message_batches
 from tokenpool.limits.message_batches import BatchRow
-from tokenpool.limits.operations import Done, Settle, Void
+from tokenpool.limits.operations import Done, Ended, Settle, Void
 from tokenpool.limits.tables import HoldRow
 from tokenpool.metering.extract import Reported, estimate, usage_from_message
 from tokenpool.metering.rate import UNPRICED, rate_reported
 from tokenpool.pricing.own import OwnBook
+
+logger = logging.getLogger("tokenpool.gateway")
 
 AT_ONCE = 256
 MOST_BYTES = 4 * 2**20
@@ -53,9 +59,10 @@ class Results:
         ends = []
         for hold_id, line, (_, result) in zip(named, lines, found, strict=True):
             hold = rows.get(hold_id)
-            if hold is not None and hold.is_open and (end := self._end(hold, result, len(line), book)) is not None:
+            waits = hold is not None and (hold.is_open or hold.end_reason == message_batches.LOST)
+            if hold is not None and waits and (end := self._end(hold, result, len(line), book)) is not None:
                 ends.append(end)
-        await commit(self._parts, self._row.organization_id, ends)
+        await commit(self._parts, self._row, ends)
         return [self._renamed(text, hold_id) for (text, _), hold_id in zip(found, named, strict=True)]
 
     def _owns(self, hold_id: str) -> bool:
@@ -98,29 +105,44 @@ def name_of(hold_id: str) -> str:
 
 
 async def void(
-    parts: Parts, organization_id: str, hold_ids: Sequence[str], reason: str, *, admitted_at: datetime | None = None
+    parts: Parts, row: BatchRow, hold_ids: Sequence[str], reason: str, *, admitted_at: datetime | None = None
 ) -> None:
-    """End holds without cost; only those that were admitted at *admitted_at*, if that is given.
+    """End holds of a batch without cost; only those that were admitted at *admitted_at*, if that is given.
 
     Raises:
         Unavailable: the database did not take all of it; the same again does the rest.
     """
     at = clock.now()
-    await commit(parts, organization_id, [Void(hold_id, reason, at, admitted_at) for hold_id in hold_ids])
+    await commit(parts, row, [Void(hold_id, reason, at, admitted_at) for hold_id in hold_ids])
 
 
-async def commit(parts: Parts, organization_id: str, ends: Sequence[Settle | Void]) -> None:
-    """Commit *ends*, a transaction's worth at a time; what has ended before stays as it was.
+async def commit(parts: Parts, row: BatchRow, ends: Sequence[Settle | Void]) -> None:
+    """Commit *ends* of a batch, a transaction's worth at a time; of what has ended before only estimates give way.
 
     Raises:
         Unavailable: the database did not take all of it.
     """
+    organization_id = row.organization_id
     for start in range(0, len(ends), AT_ONCE):
         part = ends[start : start + AT_ONCE]
         answers = await asyncio.gather(*(parts.commits.submit(organization_id, end) for end in part))
+        came_late = []
         for end, answer in zip(part, answers, strict=True):
             if isinstance(answer, Done) and answer.overrun_nano:
                 parts.background(sync_to_async(overruns.tell)(organization_id, end.hold_id, answer.overrun_nano))
+            if isinstance(answer, Ended) and answer.reason == message_batches.LOST:
+                came_late.append(end)
+        if came_late:
+            await _bill_late(row, came_late)
+
+
+async def _bill_late(row: BatchRow, ends: Sequence[Settle | Void]) -> None:
+    try:
+        billed = await sync_to_async(late.bill)(row.organization_id, row.id, ends)
+    except DatabaseError as error:
+        raise Unavailable("Results that came late could not be billed; ask again.") from error
+    if billed:
+        logger.warning("batch %s: %s results came after their estimates and were billed in their place", row.id, billed)
 
 
 def _reported(message: object, hold: HoldRow, size: int) -> tuple[Reported, str]:

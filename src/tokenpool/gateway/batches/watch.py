@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 
 from tokenpool.gateway import forward
 from tokenpool.gateway.batches import documents, ending
-from tokenpool.gateway.batches.creation import LEASE, LOOK, PATH, give_back
+from tokenpool.gateway.batches.creation import LOOK, PATH, give_back
 from tokenpool.gateway.batches.ending import AT_ONCE, MOST_BYTES, Results
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, lines
@@ -71,7 +71,7 @@ class Watch:
             raise
         except Exception as error:  # noqa: BLE001 - one batch that cannot be read must not stop the others
             logger.error("batch %s cannot be looked at: %s", row.id, traced(error))  # noqa: TRY400
-        if age >= KEPT or (age >= LEASE and not await message_batches.open_holds(self._parts.store, row)):
+        if age >= KEPT:
             await message_batches.finish(self._parts.store, row, "settled")
         return True
 
