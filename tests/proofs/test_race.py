@@ -10,14 +10,15 @@ SEEDS = 30
 
 
 async def test_no_interleaving_overspends(address: str, times: int) -> None:
-    """Thirty seeds, every level binding in turn: exactly twenty of sixty-four pass each time."""
+    """Thirty seeds, every level binding in turn: exactly twenty dollars pass each time, and no batch in part."""
     store = scratch.open_store(address)
     with race.racers(address) as pipes:
         tally = await race.run(store, pipes, range(SEEDS * times))
     await store.close()
 
     rounds = SEEDS * times
-    assert (rounds, 20 * rounds, 44 * rounds) == (tally.rounds, tally.granted, tally.refused)
+    assert (rounds, 20 * rounds) == (tally.rounds, tally.granted)
+    assert tally.refused > 44 * rounds
     assert (0, 0, 0) == (tally.over_nano, tally.falsely_refused, tally.broken_sums)
     assert tally.observations > SEEDS
 

@@ -122,12 +122,17 @@ async def _caller(store: Store, commits: GroupCommit, organization_id: str, chan
 
 
 def _drawn(organization_id: str, chance: random.Random) -> Operation:
-    """Draw an operation on one of thirty holds that everybody knows."""
-    hold_id = ids.derived("hold", organization_id, str(chance.randrange(30)))
-    nano = chance.randrange(8) * scratch.DOLLAR
+    """Draw an operation on one of thirty holds that everybody knows, or on one that was made with it in a batch."""
+    number, nano = chance.randrange(30), chance.randrange(8) * scratch.DOLLAR
+    hold_ids = [ids.derived("hold", organization_id, str(number), *more) for more in ((), ("b",), ("c",))]
+    hold_id = chance.choice(hold_ids)
     at = scratch.NOON + timedelta(hours=chance.randrange(24 * 14))
-    drawn = chance.randrange(10)
+    drawn = chance.randrange(11)
     member = chance.choice(sorted(_MEMBERS))
+
+    def asked(hold_id: str, nano: int) -> Authorize:
+        return scratch.ask(hold_id, nano, member, _MEMBERS[member][0], at, _MEMBERS[member][1])
+
     choices: dict[int, Callable[[], Operation]] = {
         0: lambda: scratch.settle(hold_id, nano, at),
         1: lambda: scratch.settle(hold_id, nano, at)._replace(if_in_doubt=True),
@@ -135,10 +140,9 @@ def _drawn(organization_id: str, chance: random.Random) -> Operation:
         3: lambda: Trim(hold_id, "{}", nano),
         4: lambda: Extend(hold_id, at),
         5: lambda: Lose(hold_id, at + timedelta(days=7)),
+        6: lambda: scratch.together([asked(one, nano // 3) for one in hold_ids[: chance.randrange(1, 4)]]),
     }
-    return choices.get(
-        drawn, lambda: scratch.ask(hold_id, nano, member, _MEMBERS[member][0], at, _MEMBERS[member][1])
-    )()
+    return choices.get(drawn, lambda: asked(hold_ids[0], nano))()
 
 
 async def _limit(store: Store, organization_id: str, chance: random.Random) -> Fact:
@@ -180,16 +184,15 @@ async def _replay(store: Store, organization_id: str, heard: Counter[str], repla
     replayed.operations += len(facts)
 
 
-def _words(operation: Operation) -> tuple[str, list[Any]]:
+def _words(operation: Operation) -> tuple[str, list[Any]]:  # noqa: PLR0911 - one a kind
     """Return the model's verb and words of an operation."""
     match operation:
-        case Authorize() | Together():  # a batch is decided by its sum
-            return "hold", [
-                operation.hold_id,
-                operation.bound.amount(),
-                operation.who.member_id,
-                str(operation.admitted_at),
-            ]
+        case Authorize():
+            nano, member = operation.bound.amount(), operation.who.member_id
+            return "hold", [operation.hold_id, nano, member, str(operation.admitted_at)]
+        case Together():
+            asks = [[one.hold_id, one.bound.amount()] for one in operation.requests]
+            return "together", [asks, operation.who.member_id, str(operation.admitted_at)]
         case Trim():
             return "trim", [operation.hold_id, operation.amount_nano]
         case Settle():
@@ -203,11 +206,13 @@ def _words(operation: Operation) -> tuple[str, list[Any]]:
             return "lose", [operation.hold_id, str(operation.at)]
 
 
-def _of_model(model: Model, done: str, words: list[Any]) -> str:
+def _of_model(model: Model, done: str, words: list[Any]) -> str:  # noqa: PLR0911 - one a verb
     """Return what the model says to a recorded fact."""
     match done:
         case "hold":
             return model.hold(words[0], words[1], words[2], datetime.fromisoformat(words[3]))
+        case "together":
+            return model.together(words[0], words[1], datetime.fromisoformat(words[2]))
         case "trim":
             return model.trim(*words)
         case "settle" | "estimate":

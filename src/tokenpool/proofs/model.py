@@ -59,6 +59,16 @@ class Model:
         self._add(self.held, kept, kept.nano)
         return "held"
 
+    def together(self, asks: list[tuple[str, int]], member: str, at: datetime) -> str:
+        """Hold all of *asks* (id, tokens) or none; the first one's id tells whether it was asked before."""
+        first, tokens = asks[0]
+        said = self.hold(first, sum(tokens for _, tokens in asks), member, at)
+        if said == "held":
+            self.trim(first, tokens * self.holds[first].price)
+            for hold_id, its_tokens in asks[1:]:
+                said = self.hold(hold_id, its_tokens, member, at)
+        return said
+
     def trim(self, hold_id: str, nano: int) -> str:
         """Lower an open hold, never raise it."""
         kept = self.holds.get(hold_id)

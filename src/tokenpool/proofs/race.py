@@ -2,6 +2,9 @@
 
 Before each race everybody meets another limit at the same place, larger or smaller in turn; it is changed
 while nobody asks. Whoever went on with what it knew of limits would let too many pass, or too few.
+
+Some callers begin with a message batch of a few dollars, which is held as a whole or not at all. Whoever
+asks for one dollar last must get it while there is one, so the limit is filled to the last.
 """
 
 import asyncio
@@ -30,11 +33,12 @@ ASKS, FITTING = 2, 20
 BEFORE = (2 * FITTING, FITTING // 2)  # dollars of the limit that everybody has met when the race begins
 _MEET = -1  # in the place of a seed
 _KEPT = Kept()  # what this process knows of limits
+BATCHES = (0, 0, 2, 3)  # dollars asked for as a whole, before the others
 
 
 @dataclass
 class Tally:
-    """What a race came to. *over_nano* is the largest sum ever seen above a limit."""
+    """What a race came to, in dollars. *over_nano* is the largest sum ever seen above a limit."""
 
     rounds: int = 0
     granted: int = 0
@@ -98,7 +102,7 @@ async def _counted(store: Store, organization_id: str, account: str) -> int:
 
 
 async def race(store: Store, organization_id: str, seed: int, number: int) -> tuple[int, int]:
-    """Ask from many callers at once in this process; return how many asks were granted and how many were not."""
+    """Ask from many callers at once in this process; return how many dollars were granted and how many were not."""
     commits = scratch.ledger_on(store, _KEPT)
     if seed == _MEET:
         too_much = scratch.ask(ids.new("hold"), 1000 * scratch.DOLLAR, "user_1", "chat", groups=("grp_1",))
@@ -106,20 +110,26 @@ async def race(store: Store, organization_id: str, seed: int, number: int) -> tu
         return 0, 0
     chances = [random.Random(seed * 1000 + number * 100 + caller) for caller in range(crew.CALLERS)]  # noqa: S311 - seeded
     found = await asyncio.gather(*(_caller(commits, organization_id, chance) for chance in chances))
-    return sum(found), crew.CALLERS * ASKS - sum(found)
+    granted, refused = (sum(part) for part in zip(*found, strict=True))
+    return granted, refused
 
 
-async def _caller(commits: GroupCommit, organization_id: str, chance: random.Random) -> int:
-    """Ask for a dollar again and again; settle what was granted at its whole amount; return the grants."""
-    granted = 0
-    for _ in range(ASKS):
+async def _caller(commits: GroupCommit, organization_id: str, chance: random.Random) -> tuple[int, int]:
+    """Ask again and again; settle what was granted at its whole amount; return the dollars granted and refused."""
+    granted = refused = 0
+    for dollars in (chance.choice(BATCHES), *[1] * ASKS):
         await asyncio.sleep(chance.random() * 0.004)
-        hold_id = ids.new("hold")
-        ask = scratch.ask(hold_id, scratch.DOLLAR, "user_1", "chat", groups=("grp_1",))
+        hold_ids = [ids.new("hold") for _ in range(dollars)]
+        asks = [scratch.ask(one, scratch.DOLLAR, "user_1", "chat", groups=("grp_1",)) for one in hold_ids]
+        if not asks:
+            continue
         with suppress(Unavailable):  # a mutant's write may be refused by a constraint; its sums tell of it
-            answer = await commits.submit(organization_id, ask)
-            if isinstance(answer, Held):
-                granted += 1
-                await asyncio.sleep(chance.random() * 0.004)
-                await commits.submit(organization_id, scratch.settle(hold_id, scratch.DOLLAR))
-    return granted
+            answer = await commits.submit(organization_id, scratch.together(asks) if dollars > 1 else asks[0])
+            if not isinstance(answer, Held):
+                refused += dollars
+                continue
+            granted += dollars
+            await asyncio.sleep(chance.random() * 0.004)
+            ends = [scratch.settle(one, scratch.DOLLAR) for one in hold_ids]
+            await asyncio.gather(*(commits.submit(organization_id, end) for end in ends))
+    return granted, refused

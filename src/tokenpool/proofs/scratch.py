@@ -1,16 +1,17 @@
 """A scratch organization on a real database, driven through the ledger alone, from any number of processes."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from tokenpool.kernel import ids
 from tokenpool.kernel.group_commit import GroupCommit, Row, Statement, Store, Transaction
 from tokenpool.kernel.postgres import PostgresStore
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits import ledger
 from tokenpool.limits.kept import Kept
-from tokenpool.limits.operations import Attribution, Authorize, Settle
+from tokenpool.limits.operations import Attribution, Authorize, Settle, Together
 from tokenpool.metering.record import RatedUsage
 from tokenpool.pricing.bound import Bound
 from tokenpool.pricing.cost import Cost
@@ -79,6 +80,13 @@ def ask(
     """Return a request for a hold of exactly *amount_nano*."""
     who = Attribution(member, seat, "chat", groups=groups)
     return Authorize(hold_id, who, "a-model", "a-model@2026", Bound(amount_nano, 0, 1), at, evidence="{}")
+
+
+def together(asks: Sequence[Authorize]) -> Together:
+    """Return a message batch of *asks*, which are of one member and instant."""
+    names = tuple(f"r{number}" for number in range(len(asks)))
+    look_at = asks[0].admitted_at + timedelta(minutes=20)
+    return Together(ids.new("msgbatch"), asks[0].who, "a provider", tuple(asks), names, look_at)
 
 
 def settle(hold_id: str, cost_nano: int, at: datetime = NOON) -> Settle:

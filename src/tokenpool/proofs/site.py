@@ -181,10 +181,12 @@ def _examine_mail(sites: list[Site], folders: Iterable[Path], mails_twice: int, 
 
 
 def at_rest(sites: Iterable[Site], folders: Iterable[Path]) -> list[str]:
-    """Return what a server has still to do: open holds, mails, settlements on the disk."""
+    """Return what a server has still to do: open holds, batches that are not over, mails, settlements on the disk."""
+    sites = list(sites)
+    mine = MessageBatch.objects.filter(organization_id__in=[site.by.organization_id for site in sites])
     found = [f"hold of {name}" for site in sites for name in site.open_holds()]
+    found += [f"look at {one}" for one in mine.exclude(look_at_us=None).values_list("id", flat=True)]
     found += [f"mail of {one}" for one in Delivery.objects.filter(state="waiting").values_list("notice_id", flat=True)]
-    found += [f"look at {one}" for one in MessageBatch.objects.exclude(look_at_us=None).values_list("id", flat=True)]
     connection.close()
     return found + [path.name for folder in folders for path in (folder / "settlements").glob("end_*.json")]
 
