@@ -11,8 +11,9 @@ from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
-from tokenpool.limits import explain, overview
+from tokenpool.limits import batched, explain, overview
 from tokenpool.limits.lines import LimitLine
+from tokenpool.limits.models import BatchRequest
 from tokenpool.metering import report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.metering.record import AMOUNT_COLUMNS
@@ -57,13 +58,16 @@ def events(request: KeyRequest) -> dict[str, Any]:
         after_id=given.get("after_id", ""),
         limit=int(limit),
     )
-    return {"data": [as_event(row) for row in rows], "has_more": more, "last_id": rows[-1].id if rows else None}
+    named = batched.of_requests(request.auth.organization_id, [row.request_id for row in rows])
+    data = [as_event(row, named.get(row.request_id)) for row in rows]
+    return {"data": data, "has_more": more, "last_id": rows[-1].id if rows else None}
 
 
 @router.get("usage/events/{event_id}")
 def event(request: KeyRequest, event_id: str) -> dict[str, Any]:
     """Return one usage event."""
-    return as_event(report.event(by=request.auth, event_id=event_id))
+    row = report.event(by=request.auth, event_id=event_id)
+    return as_event(row, batched.of_requests(row.organization_id, [row.request_id]).get(row.request_id))
 
 
 @router.get("limits/explain")
@@ -104,8 +108,8 @@ def alerts(request: KeyRequest) -> dict[str, Any]:
     }
 
 
-def as_event(row: UsageEvent) -> dict[str, Any]:
-    """Return a usage event as the API shows it."""
+def as_event(row: UsageEvent, in_batch: BatchRequest | None) -> dict[str, Any]:
+    """Return a usage event as the API shows it; *in_batch* is its place in a message batch, if it has one."""
     names = ("id", "request_id", "member_id", "seat_type", "product", "cost_center", "project", "session_id")
     return {
         **{name: getattr(row, name) for name in (*names, "agent_id", "model")},
@@ -116,6 +120,8 @@ def as_event(row: UsageEvent) -> dict[str, Any]:
         "cost": dollars(row.cost_nano),
         "groups": row.group_ids.split(),
         "flags": row.flags.split(),
+        "batch_id": in_batch.batch_id if in_batch else None,
+        "custom_id": in_batch.custom_id if in_batch else None,
         "corrects": row.corrects,
         "billed_in": row.billed_in or row.month,
     }

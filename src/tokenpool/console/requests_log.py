@@ -12,8 +12,9 @@ from tokenpool.console.query import month_of
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.tokens import TOKEN_CLASSES
-from tokenpool.limits.models import BatchRequest, Hold
-from tokenpool.metering import correct, report
+from tokenpool.limits import batched
+from tokenpool.limits.models import Hold
+from tokenpool.metering import correct, record, report
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import groups, own_prices
 from tokenpool.organizations.models import Member
@@ -38,6 +39,7 @@ CSV_COLUMNS = (
     "output_tokens",
     "flags",
 )
+BATCH_COLUMNS = ("batch_id", "custom_id")
 
 
 @page()
@@ -51,7 +53,7 @@ def index(request: PageRequest) -> HttpResponse:
     events = partial(report.events, by=by, member_id=member_id, month=month, model=model, product=product)
     after_id = request.GET.get("after", "")
     if request.GET.get("format") == "csv":
-        return _csv(_every(events, after_id))
+        return _csv(by.organization_id, _pages(events, after_id))
     rows, more = events(after_id=after_id, limit=PAGE)
     people = Member.objects.filter(organization_id=by.organization_id).order_by("name")
     names = dict(people.values_list("id", "name"))
@@ -90,7 +92,7 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
         "classes": classes,
         "price": price,
         "hold": hold,
-        "in_batch": BatchRequest.objects.filter(organization_id=event.organization_id, hold_id=hold_id).first(),
+        "in_batch": batched.of_requests(event.organization_id, [event.request_id]).get(event.request_id),
         "member": member,
         "took_ms": (event.settled_at_us - event.admitted_at_us) // 1000,
         "flags": event.flags.split(),
@@ -101,34 +103,46 @@ def detail(request: PageRequest, event_id: str) -> HttpResponse:
 
 
 def _corrections(event: UsageEvent) -> dict[str, object]:
-    """Return the corrections of an event and what it costs with them."""
+    """Return the corrections of an event, what it costs with them, and what was told in place of an estimate."""
     found = correct.earlier(event.organization_id, [event.id]).get(event.id, [])
-    return {"corrections": found, "corrected_nano": event.cost_nano + sum(one.cost_nano for one in found)}
+    taken_back = correct.was_taken_back(found)
+    return {
+        "corrections": found,
+        "corrected_nano": event.cost_nano + sum(one.cost_nano for one in found),
+        "taken_back": taken_back,
+        "takes_back": event.flags == correct.TAKEN_BACK,
+        "told_late": correct.late_of(event) if taken_back else [],
+        "estimate_id": record.event_id(ids.twin("hold", event.request_id), 0) if correct.is_late(event) else "",
+    }
 
 
 def _prompt(event: UsageEvent) -> int:
-    return event.input_tokens + event.cache_read_tokens + event.cache_write_5m_tokens + event.cache_write_1h_tokens
+    """Return the prompt's tokens; those that were taken back had their price too."""
+    return abs(event.input_tokens + event.cache_read_tokens + event.cache_write_5m_tokens + event.cache_write_1h_tokens)
 
 
-def _every(events: Callable[..., tuple[list[UsageEvent], bool]], after_id: str) -> Iterator[UsageEvent]:
-    """Yield all events after *after_id*."""
+def _pages(events: Callable[..., tuple[list[UsageEvent], bool]], after_id: str) -> Iterator[list[UsageEvent]]:
+    """Yield all events after *after_id*, a page at a time."""
     more = True
     while more:
         rows, more = events(after_id=after_id, limit=report.MOST_EVENTS)
-        yield from rows
+        yield rows
         after_id = rows[-1].id if rows else ""
 
 
-def _csv(rows: Iterable[UsageEvent]) -> HttpResponse:
-    return csv_file(
-        "requests",
-        ("admitted_at", *CSV_COLUMNS, "cost_usd"),
-        [
-            (
+def _csv(organization_id: str, pages: Iterable[list[UsageEvent]]) -> HttpResponse:
+    header = ("admitted_at", *CSV_COLUMNS, *BATCH_COLUMNS, "cost_usd")
+    return csv_file("requests", header, _lines(organization_id, pages))
+
+
+def _lines(organization_id: str, pages: Iterable[list[UsageEvent]]) -> Iterator[tuple[object, ...]]:
+    for rows in pages:
+        named = batched.of_requests(organization_id, [row.request_id for row in rows])
+        for row in rows:
+            in_batch = named.get(row.request_id)
+            yield (
                 clock.from_timestamp(row.admitted_at_us).isoformat(),
                 *(getattr(row, name) for name in CSV_COLUMNS),
+                *(getattr(in_batch, name, "") for name in BATCH_COLUMNS),
                 dollars(row.cost_nano),
             )
-            for row in rows
-        ],
-    )

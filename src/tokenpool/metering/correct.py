@@ -128,6 +128,18 @@ def told_late(
     ]
 
 
+def late_of(estimate: UsageEvent) -> list[UsageEvent]:
+    """Return the events of what was used instead of an *estimate* that was taken back."""
+    same = {name: getattr(estimate, name) for name in ("organization_id", "month", "member_id", "admitted_at_us")}
+    rows = UsageEvent.objects.filter(**same, request_id=estimate.request_id).order_by("part")
+    return [row for row in rows if is_late(row)]
+
+
+def is_late(event: UsageEvent) -> bool:
+    """Tell whether an event was told in the place of an estimate."""
+    return event.flags.startswith(LATE)
+
+
 def was_taken_back(chain: Iterable[UsageEvent]) -> bool:
     """Tell whether a chain's estimate was taken back."""
     return any(one.flags == TAKEN_BACK for one in chain)
