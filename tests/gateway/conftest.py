@@ -4,7 +4,9 @@ import asyncio
 import io
 import json
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from django.db import connections
 from starlette.applications import Starlette
 
 from builders import Aurora, aurora
 from gateway_server import serving
 from pointing import pointing_at_file
+from stores import store_of
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.gateway.app import routes
 from tokenpool.gateway.parts import Parts
@@ -200,6 +204,36 @@ async def gate(database: Path, _founded: tuple[Path, Aurora, str]) -> AsyncItera
     await parts.close()
     await runner.cleanup()
     await store.close()
+
+
+@pytest.fixture
+async def gates(
+    either_database: Path | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Gate, Gate]]:
+    """Return two gateways on one database, of either kind, before one provider."""
+    monkeypatch.setattr(connections, "_connections", threading.local())  # every thread has its own
+    async with AsyncExitStack() as stack:
+        provider, org = Provider(), aurora()
+        key = org.key(org.elena, "claude_code")
+        runner = web.AppRunner(_provider_app(provider), shutdown_timeout=0.1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        made = []
+        for name in ("first", "second"):
+            store = store_of(either_database)
+            stack.push_async_callback(store.close)
+            upstreams = Upstreams([Upstream(name="provider", url=provider.url, api_key="k")])
+            parts = Parts(store, ledger_commits(store), Directory(store), BOOK, upstreams, Spool(tmp_path / name))
+            stack.push_async_callback(parts.close)
+            url = await stack.enter_async_context(serving(Starlette(routes=routes(parts))))
+            made.append(Gate(url, org, provider, parts, session, key))
+        yield made[0], made[1]
+    connections["default"].close()
 
 
 @pytest.fixture

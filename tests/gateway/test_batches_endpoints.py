@@ -1,6 +1,7 @@
 """Message batches: held as a whole at half price, settled by each result, seen by their owner alone."""
 
 import asyncio
+import io
 import json
 from typing import Any
 
@@ -33,6 +34,7 @@ def batches(gate: Gate) -> Batches:
 async def call(gate: Gate, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
     """Send a request and return status and JSON (or text)."""
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    data = io.BytesIO(data) if data else None
     headers = {"x-api-key": key or gate.key, "content-type": "application/json"}
     async with gate.session.request(method, gate.url + path, data=data, headers=headers) as answer:
         text = await answer.text()

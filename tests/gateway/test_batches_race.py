@@ -1,34 +1,19 @@
 """Two processes on one database: batches race for the last dollar, are looked after by both, are billed once."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from django.db import connections
-from starlette.applications import Starlette
 
-from builders import aurora
-from gateway_server import serving
-from stores import store_of
 from tokenpool.compliance import verify
-from tokenpool.config.wiring import ledger_commits
-from tokenpool.gateway.app import routes
 from tokenpool.gateway.batches.watch import Watch
-from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.spool import Spool
-from tokenpool.gateway.upstream import Upstream
-from tokenpool.gateway.upstreams import Upstreams
 from tokenpool.limits import caps
 from tokenpool.limits.models import Hold, MessageBatch
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import members
-from tokenpool.organizations.directory import Directory
 
 from .batch_provider import Batches, speaking_batches, succeeded
 from .conftest import BOOK, COST, MESSAGE, USAGE, Gate, Provider
@@ -36,35 +21,9 @@ from .test_batches_endpoints import BOUND, HALF, PATH, call, created, requests_o
 
 
 @pytest.fixture
-async def gates(
-    either_database: Path | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Gate, Gate, Batches]]:
-    """Return two gateways on one database, before one provider of batches and messages."""
-    monkeypatch.setattr(connections, "_connections", threading.local())  # every thread has its own
-    async with AsyncExitStack() as stack:
-        provider, org = Provider(), aurora()
-        key = org.key(org.elena, "claude_code")
-        app = web.Application(client_max_size=2**26)
-        app.router.add_route("*", "/{path:.*}", provider.handle)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        assert site._server is not None
-        provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        made = []
-        for name in ("first", "second"):
-            store = store_of(either_database)
-            stack.push_async_callback(store.close)
-            upstreams = Upstreams([Upstream(name="provider", url=provider.url, api_key="k")])
-            parts = Parts(store, ledger_commits(store), Directory(store), BOOK, upstreams, Spool(tmp_path / name))
-            stack.push_async_callback(parts.close)
-            url = await stack.enter_async_context(serving(Starlette(routes=routes(parts))))
-            made.append(Gate(url, org, provider, parts, session, key))
-        yield made[0], made[1], speaking_batches(made[0])
-    connections["default"].close()
+def batches(gates: tuple[Gate, Gate]) -> Batches:
+    """Return the scripted provider of both, speaking batches."""
+    return speaking_batches(gates[0])
 
 
 async def apart(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -90,9 +49,9 @@ async def both_look(first: Gate, second: Gate) -> None:
     await asyncio.gather(*(Watch(gate.parts).run_once() for gate in (first, second)))
 
 
-async def test_two_processes_bill_a_batch_once(gates: tuple[Gate, Gate, Batches]) -> None:
+async def test_two_processes_bill_a_batch_once(gates: tuple[Gate, Gate], batches: Batches) -> None:
     """Results read by two clients in two processes while both watch: 600 events; a lost one is found by either."""
-    first, second, batches = gates
+    first, second = gates
     batch_id = await created(first, 600)
     held = first.account()
     batches.ended.update(batches.sent)
@@ -110,12 +69,12 @@ async def test_two_processes_bill_a_batch_once(gates: tuple[Gate, Gate, Batches]
     assert [] == broken()
 
 
-async def test_batches_and_messages_race_for_the_last_dollar(gates: tuple[Gate, Gate, Batches]) -> None:
+async def test_batches_and_messages_race_for_the_last_dollar(gates: tuple[Gate, Gate], batches: Batches) -> None:
     """Twenty batches of five and thirty messages in two processes while the limit goes down and up: never above it.
 
     Whatever was held reached the provider, nothing else did; each is billed once.
     """
-    first, second, batches = gates
+    first, second = gates
     opened = asyncio.Event()
     _with_messages(first.provider, batches, opened)
     most = 60 * BOUND
@@ -144,9 +103,9 @@ async def test_batches_and_messages_race_for_the_last_dollar(gates: tuple[Gate, 
     assert [] == broken()
 
 
-async def test_a_member_who_is_removed_amid_makes_no_more(gates: tuple[Gate, Gate, Batches]) -> None:
+async def test_a_member_who_is_removed_amid_makes_no_more(gates: tuple[Gate, Gate], batches: Batches) -> None:
     """Twenty batches in two processes, Elena removed in the middle: those before are billed, those after refused."""
-    first, second, batches = gates
+    first, second = gates
     batches.pause = 0.01
     racing = [
         asyncio.create_task(_after(number * 0.01, call(gate, "POST", PATH, requests_of(3))))
@@ -166,9 +125,9 @@ async def test_a_member_who_is_removed_amid_makes_no_more(gates: tuple[Gate, Gat
     assert [] == broken()
 
 
-async def test_a_cancellation_races_the_results(gates: tuple[Gate, Gate, Batches]) -> None:
+async def test_a_cancellation_races_the_results(gates: tuple[Gate, Gate], batches: Batches) -> None:
     """A hundred done, two hundred canceled; canceled, read, shown, deleted and looked at in both processes at once."""
-    first, second, batches = gates
+    first, second = gates
     batches.outcomes = [succeeded()] * 100 + [{"type": "canceled"}]
     batch_id = await created(first, 300)
     batches.ended.update(batches.sent)

@@ -6,7 +6,6 @@ refused (the holds are void), or nothing that can be believed; then the batch is
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +39,7 @@ from tokenpool.pricing.own import OwnBook
 
 logger = logging.getLogger("tokenpool.gateway")
 
-PATH = "/v1/messages/batches"
+PATH, PREFIX = "/v1/messages/batches", "msgbatch"
 LEASE = timedelta(hours=72)  # the provider takes at most 24; then, and never for free, an estimate
 PATIENCE = timedelta(minutes=18)  # with the provider's answer
 SENDING = timedelta(minutes=20)  # then nobody waits for it any more, and it is looked for
@@ -92,7 +91,7 @@ async def hold(
         Conflict: the request's idempotency key stands for a batch that was made before.
         Unavailable: the holds could not be made durable.
     """
-    batch_id = ids.twin("msgbatch", request.state.request_id)
+    batch_id = ids.twin(PREFIX, request.state.request_id)
     first_hold_id = repeats.hold_ids(request.headers, facts, request.state.request_id)[0]
     for _ in range(ATTEMPTS_WITH_FRESH_FACTS):
         at = clock.now()
@@ -187,7 +186,7 @@ async def _unconfirmed(parts: Parts, request: Request, row: BatchRow) -> Respons
 async def _adopt(parts: Parts, row: BatchRow, document: dict[str, Any]) -> None:
     """Write down what the provider calls the batch; while the database is away, in the background."""
     look_at_us = clock.timestamp(clock.now() + LOOK)
-    told = (str(document["id"]), json.dumps(document, ensure_ascii=False), look_at_us)
+    told = (str(document["id"]), documents.text(document), look_at_us)
     try:
         await message_batches.adopt(parts.store, row, *told)
     except Unavailable:

@@ -1,6 +1,7 @@
 """What a client is told of its batches: the provider's own words, under our id and with our address of results."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from tokenpool.kernel.errors import Conflict, InvalidInput
 from tokenpool.limits.message_batches import BatchRow
 
 LASTS = timedelta(hours=24)
+MOST_TEXT = 64 * 1024
+UPSTREAM_ID = re.compile(r"[!-~]{1,200}")
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -26,9 +29,27 @@ def read(body: bytes) -> dict[str, Any]:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("The provider's batch is not JSON.") from error
-    if not isinstance(document, dict) or not isinstance(document.get("id"), str) or not document["id"]:
+    text(document)
+    return document  # type: ignore[no-any-return]
+
+
+def text(document: object) -> str:
+    """Return a batch of the provider's as it is stored.
+
+    Raises:
+        InvalidInput: it is none, or holds what could be told to no client.
+    """
+    try:
+        found = json.dumps(document, ensure_ascii=False, allow_nan=False)
+        found.encode()
+    except ValueError as error:
+        raise InvalidInput("The provider's batch holds what JSON has not.") from error
+    if len(found) > MOST_TEXT:
+        raise InvalidInput("The provider's batch is too long.")
+    upstream_id = document.get("id") if isinstance(document, dict) else None
+    if not isinstance(upstream_id, str) or not UPSTREAM_ID.fullmatch(upstream_id):
         raise InvalidInput("The provider's batch has no id.")
-    return document
+    return found
 
 
 def answer(

@@ -63,7 +63,7 @@ class Results:
             if hold is not None and waits and (end := self._end(hold, result, len(line), book)) is not None:
                 ends.append(end)
         await commit(self._parts, self._row, ends)
-        return [self._renamed(text, hold_id) for (text, _), hold_id in zip(found, named, strict=True)]
+        return [self._renamed(*one, hold_id) for one, hold_id in zip(found, named, strict=True)]
 
     def _owns(self, hold_id: str) -> bool:
         return hold_id in self._custom_ids
@@ -72,7 +72,7 @@ class Results:
         """Return how *result* ends its hold; None for a kind that nobody has described: it stays held."""
         outcome = result.get("result")
         kind = outcome.get("type") if isinstance(outcome, Mapping) else None
-        if kind in FREE:
+        if isinstance(kind, str) and kind in FREE:
             return Void(hold.id, FREE[kind], clock.now())
         if kind != "succeeded" or not isinstance(outcome, Mapping):
             return None
@@ -85,12 +85,15 @@ class Results:
             unpriced.look(self._parts, self._row.organization_id, reported)
         return Settle(hold.id, usage, clock.now(), " ".join(word for word in (why, flags) if word))
 
-    def _renamed(self, text: str, hold_id: str) -> bytes:
-        """Return a line with its client's own `custom_id`."""
+    def _renamed(self, text: str, result: Mapping[str, Any], hold_id: str) -> bytes:
+        """Return a line with its client's own `custom_id`; one that is no JSON of ours as it was understood."""
         custom_id = self._custom_ids.get(hold_id)
         if custom_id is None:
             return text.encode()
-        fields, _ = spans.members(text, spans.skip(text, 0))
+        try:
+            fields, _ = spans.members(text, spans.skip(text, 0))
+        except InvalidInput:
+            return json.dumps({**result, "custom_id": custom_id}).encode()
         return spans.replaced(text, [(fields["custom_id"], json.dumps(custom_id))]).encode()
 
 

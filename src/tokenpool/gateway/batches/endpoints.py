@@ -1,7 +1,6 @@
 """The addresses of message batches. A batch belongs to the member who made it; to others it is not there."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -10,11 +9,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from tokenpool.gateway import forward, refusals
 from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.batches import body, creation, documents, ending, watch
-from tokenpool.gateway.batches.creation import PATH, Sent
+from tokenpool.gateway.batches.creation import PATH, PREFIX, Sent
 from tokenpool.gateway.batches.ending import Results
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.upstream import Reply, Upstream, UpstreamAway, inbound, lines
+from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import message_batches
 from tokenpool.limits.message_batches import BatchRow
@@ -28,9 +28,9 @@ async def create(parts: Parts, request: Request) -> Response:
     facts = await authenticate(request.headers, parts.directory)
     entitle(facts)
     raw = await read_body(request, facts.member_id)
-    asked = await asyncio.to_thread(body.read, raw, most=parts.most_in_batch)
-    upstream = creation.upstream_of(parts, asked)
     with parts.running.admitting(facts.member_id):
+        asked = await asyncio.to_thread(body.read, raw, most=parts.most_in_batch)
+        upstream = creation.upstream_of(parts, asked)
         answer, facts, ask = await creation.hold(parts, request, facts, asked, upstream)
         if isinstance(answer, Refusal):
             return await refusals.over_limit(answer, facts, parts.directory, request.state.request_id)
@@ -136,7 +136,7 @@ async def _described(parts: Parts, request: Request, row: BatchRow, method: str,
         document = documents.read(await forward.read(reply))
     except InvalidInput as error:
         raise UpstreamAway("The provider's answer is no batch.") from error
-    await message_batches.describe(parts.store, row, json.dumps(document, ensure_ascii=False))
+    await message_batches.describe(parts.store, row, documents.text(document))
     if document.get("processing_status") == watch.ENDED and row.state == "open":
         await message_batches.hurry(parts.store, row)
     return documents.answer(parts, request, row, document, headers)
@@ -149,8 +149,9 @@ async def _mine(parts: Parts, request: Request) -> BatchRow:
         NotFound: there is none, or it is somebody else's.
     """
     facts = await authenticate(request.headers, parts.directory)
-    batch_id = request.path_params["batch_id"]
-    row = await message_batches.find(parts.store, facts.organization_id, facts.member_id, batch_id)
+    batch_id, row = request.path_params["batch_id"], None
+    if ids.is_id(PREFIX, batch_id):
+        row = await message_batches.find(parts.store, facts.organization_id, facts.member_id, batch_id)
     if row is None:
         raise NotFound("There is no such batch.")
     return row
@@ -175,7 +176,7 @@ def _page(request: Request) -> tuple[int, str, str]:
     """Return how many batches are asked for, and after or before which.
 
     Raises:
-        InvalidInput: no number from 1 to 1000, or both.
+        InvalidInput: no number from 1 to 1000, both, or what is no id.
     """
     limit, after = request.query_params.get("limit", str(USUAL_PAGE)), request.query_params.get("after_id", "")
     before = request.query_params.get("before_id", "")
@@ -183,6 +184,9 @@ def _page(request: Request) -> tuple[int, str, str]:
         raise InvalidInput(f"limit: must be a number from 1 to {LARGEST_PAGE}.", field="limit")
     if after and before:
         raise InvalidInput("after_id: give it or before_id, not both.", field="after_id")
+    for name, cursor in {"after_id": after, "before_id": before}.items():
+        if cursor and not ids.is_id(PREFIX, cursor):
+            raise InvalidInput(f"{name}: is no id of a batch.", field=name)
     return int(limit), after, before
 
 

@@ -34,6 +34,8 @@ SELDOM = timedelta(hours=1)
 OFTEN_FOR = timedelta(hours=25)  # the provider takes at most a day
 KEPT = timedelta(days=29)  # then the provider has no results any more
 NEVER_ARRIVED = timedelta(minutes=15)  # in no list by then: the provider has never had it
+LONGEST_LOOK = timedelta(hours=1)  # at results that have no end
+TURN_SECONDS = 10.0  # then others have their turn
 AROUND = timedelta(minutes=10)  # how far two clocks may be apart
 ANSWERED = timedelta(minutes=20)
 PAGE, MOST_PAGES = 100, 50
@@ -46,16 +48,31 @@ class Watch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._looks: dict[str, asyncio.Task[bool]] = {}  # by batch: those under way
 
     async def run_once(self) -> int:
-        """Look at every batch whose time has come; return how many were.
+        """Look at every batch whose time has come; return how many were. What takes long keeps nobody else waiting.
 
         Raises:
             Unavailable: the database is away.
         """
         now = clock.now()
-        rows = await message_batches.due(self._parts.store, clock.timestamp(now))
-        return sum(await asyncio.gather(*(self._guarded(row, now) for row in rows)))
+        for row in await message_batches.due(self._parts.store, clock.timestamp(now)):
+            if row.id not in self._looks:
+                self._looks[row.id] = asyncio.create_task(self._guarded(row, now))
+        if not self._looks:
+            return 0
+        try:
+            done, _ = await asyncio.wait(self._looks.values(), timeout=TURN_SECONDS)
+        except asyncio.CancelledError:
+            for task in self._looks.values():
+                task.cancel()
+            raise
+        self._looks = {name: task for name, task in self._looks.items() if task not in done}
+        failed = [error for task in done if (error := task.exception())]
+        if failed:
+            raise failed[0]
+        return sum(task.result() for task in done)
 
     async def _guarded(self, row: BatchRow, now: datetime) -> bool:
         """Look at one batch if no other process does; what cannot be done now is done at the next look."""
@@ -64,7 +81,8 @@ class Watch:
         if not await message_batches.claim(self._parts.store, row, clock.timestamp(next_look)):
             return False
         try:
-            await self._look(row, age)
+            async with asyncio.timeout(LONGEST_LOOK.total_seconds()):
+                await self._look(row, age)
         except UpstreamAway as error:
             logger.info("batch %s: %s", row.id, error.message)
         except Unavailable:
@@ -86,7 +104,7 @@ class Watch:
 
     async def _follow(self, row: BatchRow, upstream: Upstream) -> None:
         document = await _document(upstream, path_of(row))
-        await message_batches.describe(self._parts.store, row, json.dumps(document, ensure_ascii=False))
+        await message_batches.describe(self._parts.store, row, documents.text(document))
         if document.get("processing_status") == ENDED:
             await settle(self._parts, row, upstream)
 
@@ -98,7 +116,7 @@ class Watch:
             ended = document.get("processing_status") == ENDED
             first = await _first_hold(upstream, document["id"]) if ended else ""
             if first in mine:
-                found = json.dumps(document, ensure_ascii=False)
+                found = documents.text(document)
                 await message_batches.adopt(self._parts.store, row, document["id"], found, 0)
                 logger.warning("batch %s was found again at the provider", row.id)
                 return
