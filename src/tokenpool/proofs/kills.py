@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -126,14 +126,18 @@ class Experiment:
         with self.serving() as servers:
             server = self._start(servers, "", ahead_seconds=LATER.total_seconds())
             self.toll.cold_start_seconds = time.monotonic() - began
-            deadline = time.monotonic() + REST_SECONDS
-            while at_rest(sites, [self._folder]) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            server.stop()
+            self._wait_alone(server, lambda: at_rest(sites, [self._folder]))
         twice = self.toll.kills.total()  # any of them may fall between sending a mail and writing it down
         broken = [f"still open: {what}" for what in at_rest(sites, [self._folder])] + self.toll.findings.broken
         self.toll.findings = examine(sites, self._provider, [self._folder], mails_twice=twice)
         self.toll.findings.broken += broken
+
+    def _wait_alone(self, server: Served, left: Callable[[], Collection[str]]) -> None:
+        """Leave a server alone until nothing is left to do, and kill it."""
+        deadline = time.monotonic() + REST_SECONDS
+        while left() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        server.stop()
 
     def _prepare(self, servers: Servers, needs: str) -> None:
         """Bring about what a point needs besides callers."""
@@ -145,6 +149,12 @@ class Experiment:
             for label in ("batch: held, before the provider is asked", "batch: taken, its confirmation not written"):
                 self.kill(servers, label)
             self._ahead_seconds += creation.SENDING.total_seconds()
+        if needs == "late":  # batches whose results come after their holds have ended as estimates
+            self._provider.silent = True
+            self.kill(servers, "batch: its confirmation written, before its caller knows")
+            self._ahead_seconds += creation.LEASE.total_seconds()
+            self._wait_alone(self._start(servers, ""), self._site.open_holds)
+            self._provider.speak()
         if needs == "mail":
             self._site.notify()
             self._site.notify()

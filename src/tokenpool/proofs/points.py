@@ -37,7 +37,7 @@ class Point(NamedTuple):
     functions: tuple[str, ...]
     most: int = 4
     passes: Passes = _always
-    needs: str = ""  # what the round must bring about: `away`, `waiting`, `doubt`, `adrift`, `mail`, `month`
+    needs: str = ""  # what the round must bring about: `away`, `waiting`, `doubt`, `adrift`, `late`, `mail`, `month`
 
 
 _DRIVEN = ("tokenpool.kernel.sqlite:SqliteStore._perform", "tokenpool.kernel.postgres:_drive")
@@ -49,6 +49,7 @@ _CREATION = "tokenpool.gateway.batches.creation"
 _ADOPT = (f"{_CREATION}:_adopt",)
 _RESULTS = ("tokenpool.gateway.batches.ending:Results.settle",)
 _ROWS = "tokenpool.limits.message_batches"
+_LATE = ("tokenpool.invoicing.late:bill",)
 
 POINTS = {
     "transaction begun": Point(False, _DRIVEN, most=60),
@@ -97,6 +98,11 @@ POINTS = {
         True, ("tokenpool.gateway.batches.ending:void",), most=1, passes=lambda args, _: "arrived" in args[3],
         needs="adrift",
     ),
+    "batch: late results, before they are billed": Point(False, _LATE, most=2, needs="late"),
+    "batch: late results written, before the commit": Point(
+        True, ("tokenpool.invoicing.corrections:write",), most=2, needs="late"
+    ),
+    "batch: late results billed": Point(True, _LATE, most=2, needs="late"),
     "mail claimed, before it is sent": Point(False, _MAIL, most=2, needs="mail"),
     "mail sent, before it is written down": Point(True, _MAIL, most=2, needs="mail"),
     "month: before its number": Point(False, _ISSUE, most=2, needs="month"),

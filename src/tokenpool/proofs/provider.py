@@ -7,6 +7,7 @@ A batch has a name too, and its requests are called by it and their number.
 
 import asyncio
 import json
+import math
 import random
 import threading
 import time
@@ -119,6 +120,7 @@ class Provider:
     def __init__(self) -> None:
         self.port = free_port()
         self.ahead = timedelta()  # how far its clock runs before this machine's
+        self.silent = False  # the batches it takes now do not end before it speaks
         self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self._batches: dict[str, _Batch] = {}
@@ -127,6 +129,12 @@ class Provider:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    def speak(self) -> None:
+        """Let every batch have ended."""
+        self.silent = False
+        for batch in list(self._batches.values()):
+            batch.ends_at = 0
 
     def routes(self) -> list[Route]:
         """Return what it serves."""
@@ -163,6 +171,8 @@ class Provider:
             created_at = (clock.now() + self.ahead).isoformat()
             batch = _Batch(ids.new("msgbatch"), drawn, called, created_at)
             self._batches[batch.id] = batch
+            if self.silent:
+                batch.ends_at = math.inf
             for name in drawn.names:
                 self._remembered(name)
         if not drawn.confirmed:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,8 +16,9 @@ from tokenpool.invoicing.models import MonthClose
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.period import Month
 from tokenpool.kernel.tokens import TokenCounts
-from tokenpool.limits import caps
+from tokenpool.limits import caps, message_batches
 from tokenpool.limits.models import BatchRequest, Hold, MessageBatch
+from tokenpool.metering import correct
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications.models import Delivery
 from tokenpool.notifications.outbox import raise_notice
@@ -97,6 +98,7 @@ class Findings:
     promises: int = 0
     exact: int = 0
     estimated: int = 0
+    late: int = 0  # ended as estimates of lost batches, which were taken back
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
@@ -129,32 +131,58 @@ def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
     holds = {hold.id: hold for hold in Hold.objects.filter(mine)}
     in_batches = dict(BatchRequest.objects.filter(mine).values_list("hold_id", "custom_id"))
     named = {name: hold for hold in holds.values() if (name := in_batches.get(hold.id, hold.project))}
-    request_ids = UsageEvent.objects.filter(mine).values_list("request_id", flat=True)
-    events = Counter(ids.twin("hold", request_id) for request_id in request_ids)
+    billed = _billed(mine)
     found.promises += len(site.promises)
     answered = {name for name in provider.answered if site.member_id in name}
     for name in site.promises.begun | answered | set(in_batches.values()):
-        hold, batched = named.get(name), name.startswith(IN_BATCH)
-        if hold is None:
+        if name not in named:
             found.lost.append(f"{name} has no hold")
-        elif batched and name not in answered:
-            if hold.state != "void":
-                found.doubled.append(f"{name} is {hold.state}, and nobody has answered it")
-        elif hold.state == "void":
-            found.freed.append(f"{name} was answered and is void: {hold.end_reason}")
-        elif hold.state != "settled" or events[hold.id] != 1 or provider.answered[name] > 1:
-            found.doubled.append(
-                f"{name} is {hold.state} with {events[hold.id]} events, {provider.answered[name]} answers"
-            )
-        elif (batched or name in site.promises.ended) and hold.settled_nano != exact_nano(name):
-            found.lost.append(f"{name} cost {exact_nano(name)}, billed {hold.settled_nano} ({hold.end_reason})")
+            continue
+        exact = name in site.promises.ended or name.startswith(IN_BATCH)
+        _examine_request(name, named[name], billed[named[name].id], provider.answered[name], found, exact=exact)
     for hold_id, state in site.promises.holds.items():
         stands = holds[hold_id].state if hold_id in holds else "gone"
         if state not in ("held", stands):
             found.lost.append(f"{hold_id} was {state}, is {stands}")
-    told = {name: hold for name, hold in named.items() if "estimated" not in hold.end_reason}
-    found.exact += sum(hold.settled_nano == exact_nano(name) for name, hold in told.items())
-    found.estimated += sum(hold.end_reason == LOST for hold in holds.values())
+    reasons = Counter(hold.end_reason for hold in holds.values())
+    found.estimated, found.late = found.estimated + reasons[LOST], found.late + reasons[message_batches.LOST]
+    told = {
+        name: one.id
+        for name, one in named.items()
+        if "estimated" not in one.end_reason.removeprefix(message_batches.LOST)
+    }
+    found.exact += sum(billed[hold_id].nano == exact_nano(name) for name, hold_id in told.items())
+
+
+@dataclass
+class _Billed:
+    """What a request was billed in the end, and in how many events that stand for themselves."""
+
+    nano: int = 0
+    events: int = 0
+
+
+def _billed(mine: Q) -> defaultdict[str, _Billed]:
+    """Return what was billed, by hold."""
+    found = defaultdict[str, _Billed](_Billed)
+    for event in UsageEvent.objects.filter(mine):
+        billed = found[ids.twin("hold", event.request_id)]
+        billed.nano += event.cost_nano
+        billed.events += event.corrects is None and not correct.is_late(event)
+    return found
+
+
+def _examine_request(name: str, hold: Hold, billed: _Billed, answers: int, found: Findings, *, exact: bool) -> None:
+    """Compare how often a request was answered with how it was billed; *exact* when no estimate will do."""
+    if name.startswith(IN_BATCH) and not answers:
+        if billed.nano:
+            found.doubled.append(f"{name} is billed {billed.nano}, and nobody has answered it")
+    elif hold.state == "void":
+        found.freed.append(f"{name} was answered and is void: {hold.end_reason}")
+    elif hold.state != "settled" or billed.events != 1 or answers > 1:
+        found.doubled.append(f"{name} is {hold.state} with {billed.events} events, {answers} answers")
+    elif exact and billed.nano != exact_nano(name):
+        found.lost.append(f"{name} cost {exact_nano(name)}, billed {billed.nano} ({hold.end_reason})")
 
 
 def _examine_months(site: Site, found: Findings) -> None:
