@@ -35,7 +35,9 @@ class UsageEvent(Amounts):
 
     A request that ran a second model (an advisor, a fallback) has a second event with `part` 1. A price
     that was wrong is corrected by one more event, which names the one it corrects: no tokens, the
-    difference per class, and the version under which the two together are right.
+    difference per class, and the version under which the two together are right. An estimate whose usage
+    is told late is taken back by one that has its tokens and costs negative; what was used has events with
+    the next parts.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "id")
@@ -60,7 +62,7 @@ class UsageEvent(Amounts):
     admitted_at_us = models.BigIntegerField()
     settled_at_us = models.BigIntegerField()
     flags = models.CharField(max_length=120, default="", blank=True)  # estimated, client_gone, …; space-separated
-    corrects = models.CharField(max_length=44, null=True)  # noqa: DJ001 - the event whose price was wrong; null: none
+    corrects = models.CharField(max_length=44, null=True)  # noqa: DJ001 - the event that was wrong; null: none
     billed_in = models.CharField(max_length=7, null=True)  # noqa: DJ001 - month whose invoice adjusts; null: its own
 
     class Meta:
