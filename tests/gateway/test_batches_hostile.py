@@ -358,3 +358,33 @@ async def test_an_id_of_nobody_is_not_found(gates: tuple[Gate, Gate], name: str)
     assert [404] * 4 == statuses
     assert cursors == [200 if name == "msgbatch_" + "0" * 26 else 400] * 2
     assert [] == batches.asked
+
+
+async def test_a_lost_batch_is_found_behind_lines_that_say_nothing(gate: Gate, batches: Batches) -> None:
+    """A list, a number, deep nesting, half a line, then the first result: its batch is found and settled."""
+    batches.create = "lost"
+    await call(gate, "POST", PATH, requests_of(2))
+    batches.ended.update(batches.sent)
+    junk = b"[]\n7\nnull\n{}\n" + b"[" * 100_000 + b'\n{"custom_id": \n\xff\n'
+    saying(gate, batches, lambda names: junk + b"".join(map(line, names)))
+
+    await watched(gate)
+    await watched(gate)
+
+    assert ((2 * HALF, 0), []) == (gate.account(), broken())
+
+
+async def test_a_price_that_is_gone_harms_its_own_request_alone(gate: Gate, batches: Batches) -> None:
+    """The operator's book lost a version: its request stays held, the other is billed; with the version, both are."""
+    batch_id = await created(gate, 2)
+    batches.ended.update(batches.sent)
+    one = Hold.objects.order_by("id")[0]
+    version = one.price_version
+    Hold.objects.filter(id=one.id).update(price_version="gone@2026-01-01")
+    status, _ = await call(gate, "GET", f"{PATH}/{batch_id}/results")
+    between = gate.account()
+    Hold.objects.filter(id=one.id).update(price_version=version)
+
+    await watched(gate)
+
+    assert (200, (HALF, BOUND), (2 * HALF, 0)) == (status, between, gate.account())

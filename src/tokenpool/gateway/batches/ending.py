@@ -21,7 +21,7 @@ from tokenpool.gateway.batches import spans
 from tokenpool.gateway.parts import Parts
 from tokenpool.invoicing import late
 from tokenpool.kernel import clock, ids
-from tokenpool.kernel.errors import InvalidInput, Unavailable
+from tokenpool.kernel.errors import InvalidInput, Unavailable, UnknownModel
 from tokenpool.limits import holds, message_batches
 from tokenpool.limits.message_batches import BatchRow
 from tokenpool.limits.operations import Done, Ended, Settle, Void
@@ -50,7 +50,7 @@ class Results:
         Raises:
             Unavailable: the database did not take it.
         """
-        found = [_result(line) for line in lines]
+        found = [read(line) for line in lines]
         named = [hold_id_of(result) for _, result in found]
         rows = await holds.several(
             self._parts.store, self._row.organization_id, [one for one in named if self._owns(one)]
@@ -69,7 +69,7 @@ class Results:
         return hold_id in self._custom_ids
 
     def _end(self, hold: HoldRow, result: Mapping[str, Any], size: int, book: OwnBook) -> Settle | Void | None:
-        """Return how *result* ends its hold; None for a kind that nobody has described: it stays held."""
+        """Return how *result* ends its hold; None if nobody has described its kind or price: it stays held."""
         outcome = result.get("result")
         kind = outcome.get("type") if isinstance(outcome, Mapping) else None
         if isinstance(kind, str) and kind in FREE:
@@ -79,8 +79,13 @@ class Results:
         reported, why = _reported(outcome.get("message"), hold, size)
         if reported.free:
             return Void(hold.id, "the model refused before any output", clock.now())
+        try:
+            pinned = book.by_version(hold.price_version)
+        except UnknownModel as error:
+            logger.error("hold %s stays held: %s", hold.id, error.message)  # noqa: TRY400 - the sentence says it all
+            return None
         day = clock.from_timestamp(hold.admitted_at_us).date()
-        usage, flags = rate_reported(reported, pinned=book.by_version(hold.price_version), book=book, day=day)
+        usage, flags = rate_reported(reported, pinned=pinned, book=book, day=day)
         if UNPRICED in flags.split():
             unpriced.look(self._parts, self._row.organization_id, reported)
         return Settle(hold.id, usage, clock.now(), " ".join(word for word in (why, flags) if word))
@@ -161,7 +166,7 @@ def _reported(message: object, hold: HoldRow, size: int) -> tuple[Reported, str]
     return Reported(((None, counts),), us_only=facts["us_only"], batch=True), "estimated no_usage"
 
 
-def _result(line: bytes) -> tuple[str, Mapping[str, Any]]:
+def read(line: bytes) -> tuple[str, Mapping[str, Any]]:
     """Return a line as text and as what it says; nothing when it says nothing that can be read."""
     text = line.decode(errors="replace")
     try:

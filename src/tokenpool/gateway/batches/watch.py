@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -218,8 +218,8 @@ async def _first_hold(upstream: Upstream, upstream_id: str) -> str:
         raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
     async with aclosing(lines(reply)) as found:
         async for line in found:
-            with suppress(ValueError):
-                return ending.hold_id_of(json.loads(line))
+            if result := ending.read(line)[1]:
+                return ending.hold_id_of(result)
     return ""
 
 
