@@ -90,6 +90,15 @@ class History(RuleBasedStateMachine):
 
         assert expected == self.wait(all_asked())
 
+    @rule(slot=slots, counts=st.lists(tokens, min_size=2, max_size=4))
+    def batch(self, slot: int, counts: list[int]) -> None:
+        """Ask for a message batch: all of it is held or none, and its holds go on like others."""
+        named = [(ids.new("hold"), count) for count in counts]
+        self.known += [hold_id for hold_id, _ in named]
+        (first, count), *more = named
+        expected = self.model.together(named, self.names[slot], self.now)
+        assert expected == self.wait(self.ask(first, self.names[slot], count, *more))
+
     @rule(one=which, slot=slots, count=tokens)
     def hold_again(self, one: int, slot: int, count: int) -> None:
         """A retry with an id that is known changes nothing and tells how it stands."""
@@ -236,17 +245,23 @@ class History(RuleBasedStateMachine):
             self.seen[name] = facts
         return facts
 
-    async def ask(self, hold_id: str, name: str, count: int) -> str:
-        """Ask as the gateway does: on facts that may be stale, then on fresh ones; return the model's word."""
+    async def ask(self, hold_id: str, name: str, count: int, *more: tuple[str, int]) -> str:
+        """Ask as the gateway does: on facts that may be stale, then on fresh ones; return the model's word.
+
+        With *more* requests it is a message batch.
+        """
         for _ in range(3):
             facts = self.seen.get(name) or await self.look(name)
             if facts is None or not facts.entitled:
                 return "no seat" if facts else "nobody"
             price = self.book.price(SOLD.model, self.now.date())
             who = Attribution(name, facts.seat_type or "", "chat", groups=facts.groups)
-            bound, version = largest_cost(Shape(0, count), price), facts.version
-            ask = Authorize(hold_id, who, price.model, price.version, bound, self.now, version, evidence="{}")
-            answer = await self.commits.submit(self.organization_id, ask)
+            at = (price.model, price.version)
+            asks = [
+                Authorize(name, who, *at, largest_cost(Shape(0, n), price), self.now, facts.version, evidence="{}")
+                for name, n in [(hold_id, count), *more]
+            ]
+            answer = await self.commits.submit(self.organization_id, scratch.together(asks) if more else asks[0])
             if not isinstance(answer, Stale):
                 return history.said(answer)
             self.seen.pop(name, None)
