@@ -109,6 +109,7 @@ def _kills(address: str, folder: Path, pace: Pace) -> Line:
         "promises": sum(one.promises for one in found),
         "exact": sum(one.exact for one in found),
         "estimated": sum(one.estimated for one in found),
+        "batched": sum(one.batched for one in found),
         "late": sum(one.late for one in found),
         "lost": sum(len(one.lost) for one in found),
         "doubled": sum(len(one.doubled) for one in found),

@@ -28,7 +28,8 @@ from tokenpool.limits.operations import Authorize, Settle, Void
 from tokenpool.proofs import mutants, points
 
 LEASE_SECONDS, WATCH_SECONDS, READY_SECONDS = 1, 0.3, 10.0
-LOOK, AT_ONCE = timedelta(seconds=0.2), 4  # at batches; so many of their results are settled in one transaction
+LOOK, NEVER_ARRIVED = timedelta(seconds=0.2), timedelta(seconds=1)  # at batches
+AT_ONCE = 4  # of their results in one transaction
 _LOOPBACK = "127.0.0.1"
 
 
@@ -176,7 +177,7 @@ def _suffer(order: Order) -> None:
         points.put(f"tokenpool.config.wiring:{name}_SECONDS", seconds)
     for name, seconds in {"LEASE_SECONDS": LEASE_SECONDS, "RENEW_SECONDS": LEASE_SECONDS / 3}.items():
         points.put(f"tokenpool.gateway.journal:{name}", seconds)
-    for name, value in {"LOOK": LOOK, "SELDOM": LOOK, "AT_ONCE": AT_ONCE}.items():
+    for name, value in {"LOOK": LOOK, "SELDOM": LOOK, "NEVER_ARRIVED": NEVER_ARRIVED, "AT_ONCE": AT_ONCE}.items():
         points.put(f"tokenpool.gateway.batches.watch:{name}", value)
     points.put("tokenpool.gateway.batches.creation:LOOK", LOOK)
     resolver, _ = points.found("tokenpool.gateway.resolver:Resolver.run_once")

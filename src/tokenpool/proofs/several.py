@@ -2,7 +2,7 @@
 
 Two share a data folder, as processes of one machine do; a third has its own, as another machine has.
 Leases last a second and resolvers look five times a second, so that a hold that is taken for lost too
-early is ended at once.
+early is ended at once. Batches are looked after by all of them, several times a second.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tokenpool.proofs.provider import Provider
 from tokenpool.proofs.serving import Order, Served, Servers, free_port
 from tokenpool.proofs.site import Findings, Site, at_rest, examine
 
-CALLS, NOTICES, MONTHS, SITES = 6, 12, 3, 2
+CALLS, BATCHES, NOTICES, MONTHS, SITES = 6, 4, 12, 3, 2
 PATIENCE_SECONDS = 15.0
 LOOKS_SECONDS = 1.8  # several looks of every resolver, and more than a lease
 
@@ -78,6 +78,8 @@ def _work(machines: Machines, site: Site) -> list[str]:
 
     asyncio.run(_calls(site, [server.port for server in (first, second, third)], "long-"))  # outlasts the lease
 
+    asyncio.run(_batches(site, [server.port for server in (first, second, third)]))  # each is looked after by all
+
     _let_die_in_the_middle(site, first)  # its journal is the second one's: that ends what it has lost
     _wait(lambda: not site.open_holds())
     wrong += [f"{name} was not ended by the process beside it" for name in site.open_holds()]
@@ -101,6 +103,11 @@ def _work(machines: Machines, site: Site) -> list[str]:
 async def _calls(site: Site, ports: list[int], kind: str) -> None:
     """Call each port six times at once; long answers stream for two seconds."""
     await asyncio.gather(*(site.call(port, kind) for port in ports for _ in range(CALLS)))
+
+
+async def _batches(site: Site, ports: list[int]) -> None:
+    """Send each port so many batches at once; their results are read while all servers settle them."""
+    await asyncio.gather(*(site.batch(port) for port in ports for _ in range(BATCHES)))
 
 
 def _let_die_in_the_middle(site: Site, server: Served) -> None:

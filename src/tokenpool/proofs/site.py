@@ -98,7 +98,8 @@ class Findings:
     promises: int = 0
     exact: int = 0
     estimated: int = 0
-    late: int = 0  # ended as estimates of lost batches, which were taken back
+    batched: int = 0  # requests of batches, each exact
+    late: int = 0  # of these, ended as estimates before
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
@@ -146,12 +147,9 @@ def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
             found.lost.append(f"{hold_id} was {state}, is {stands}")
     reasons = Counter(hold.end_reason for hold in holds.values())
     found.estimated, found.late = found.estimated + reasons[LOST], found.late + reasons[message_batches.LOST]
-    told = {
-        name: one.id
-        for name, one in named.items()
-        if "estimated" not in one.end_reason.removeprefix(message_batches.LOST)
-    }
-    found.exact += sum(billed[hold_id].nano == exact_nano(name) for name, hold_id in told.items())
+    exact = {name for name, one in named.items() if billed[one.id].nano == exact_nano(name)}
+    found.batched += len(exact & set(in_batches.values()))
+    found.exact += sum("estimated" not in named[name].end_reason for name in exact - set(in_batches.values()))
 
 
 @dataclass
