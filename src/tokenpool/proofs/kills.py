@@ -22,7 +22,8 @@ from tokenpool.proofs.provider import Provider
 from tokenpool.proofs.serving import Order, Served, Servers
 from tokenpool.proofs.site import Findings, Site, at_rest, examine
 
-CALLERS, LOAD_SECONDS, REST_SECONDS = 8, 6.0, 30.0
+CALLERS, LOAD_SECONDS, REST_SECONDS = 8, 10.0, 30.0
+FEW, MANY = 0.15, 0.6
 RANDOM_MOMENT = "a random moment"
 AWAY_MOMENT = "a random moment while every end goes to the journal"
 STEP_SECONDS = 5.0  # between two starts on the server's clock: longer than a lease, so the dead are in doubt
@@ -78,6 +79,7 @@ class Experiment:
         self._port, self._ahead_seconds = serving.free_port(), 0.0
         self._site, self.toll = Site.found(), Toll()
         self._others: list[Site] = []
+        self._batching = FEW  # of the callers' requests are batches
 
     def serving(self) -> AbstractContextManager[Servers]:
         """Prepare the command on the folder."""
@@ -87,6 +89,7 @@ class Experiment:
         """Start the server, load it, and have it die at the point *label*, or at one of the random moments."""
         point = POINTS.get(label)
         self._prepare(servers, point.needs if point else "")
+        self._batching = MANY if label.startswith("batch") else FEW
         nth = self._chance.randrange(point.most) + 1 if point else 1
         away = label == AWAY_MOMENT or bool(point and point.needs == "away")
         server = self._start(servers, label if point else "", nth, away=away)
@@ -181,9 +184,9 @@ class Experiment:
     async def _caller(self, server: Served) -> None:
         while server.alive():
             kind = self._chance.random()
-            if kind < 0.15:  # noqa: PLR2004 - some use the hold API
-                await self._site.hold(server.port, self._chance)
-            elif kind < 0.3:  # noqa: PLR2004 - some send batches
+            if kind < self._batching:
                 await self._site.batch(server.port)
+            elif kind > 0.85:  # noqa: PLR2004 - some use the hold API
+                await self._site.hold(server.port, self._chance)
             else:
                 await self._site.call(server.port)

@@ -77,7 +77,7 @@ class DrawnBatch:
         chance = random.Random(name)  # noqa: S311 - drawn, not secret
         names = tuple(f"{name}-{number}" for number in range(chance.randrange(2, MOST_IN_BATCH)))
         kind = chance.random()
-        return cls(names, taken=kind < 0.8, confirmed=kind < 0.65 or kind > 0.9, seconds=chance.random() * 0.4)  # noqa: PLR2004
+        return cls(names, taken=kind < 0.75, confirmed=kind < 0.6 or kind > 0.85, seconds=chance.random() * 0.4)  # noqa: PLR2004
 
 
 @dataclass

@@ -147,9 +147,10 @@ def _examine_requests(site: Site, provider: Provider, found: Findings) -> None:
             found.lost.append(f"{hold_id} was {state}, is {stands}")
     reasons = Counter(hold.end_reason for hold in holds.values())
     found.estimated, found.late = found.estimated + reasons[LOST], found.late + reasons[message_batches.LOST]
-    exact = {name for name, one in named.items() if billed[one.id].nano == exact_nano(name)}
-    found.batched += len(exact & set(in_batches.values()))
-    found.exact += sum("estimated" not in named[name].end_reason for name in exact - set(in_batches.values()))
+    batched = set(in_batches.values())
+    right = {name for name, one in named.items() if billed[one.id].nano == exact_nano(name)}
+    found.batched += len(right & batched)
+    found.exact += sum("estimated" not in named[name].end_reason for name in right - batched)
 
 
 @dataclass
