@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenpool.config.addresses import check_upstream, check_url, is_loopback, origin
+from tokenpool.config.addresses import check_origin, check_upstream, is_loopback, origin
 from tokenpool.kernel.errors import InvalidInput
 
 
@@ -69,10 +69,10 @@ def test_what_parsers_may_read_differently_is_never_taken(url: str) -> None:
 
 def test_what_people_open_may_be_private_and_is_https() -> None:
     """An address on the intranet is what most have."""
-    check_url("public_url", "https://10.0.0.7")
+    check_origin("public_url", "https://10.0.0.7")
 
     with pytest.raises(InvalidInput, match="is not safe"):
-        check_url("public_url", "http://10.0.0.7")
+        check_origin("public_url", "http://10.0.0.7")
 
 
 def test_an_origin_is_scheme_host_and_port() -> None:
@@ -87,3 +87,10 @@ def test_an_origin_is_scheme_host_and_port() -> None:
         is_loopback("https://localhost"),
         is_loopback("https://a.example"),
     ]
+
+
+@pytest.mark.parametrize("url", ["https://x.example/tokenpool", "https://x.example?a=1", "https://x.example#a"])
+def test_a_public_address_is_no_part_of_a_site(url: str) -> None:
+    """Refused by name: paths are added to it."""
+    with pytest.raises(InvalidInput, match="public_url: .* must end after host and port"):
+        check_origin("public_url", url)

@@ -79,13 +79,18 @@ def throw_away(folder: Path) -> None:
 
 
 @app.command()
-def serve(data: Data = DATA, host: str = "127.0.0.1", port: Port = 8787) -> None:
+def serve(
+    data: Data = DATA,
+    host: str = "127.0.0.1",
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, show_default="8787")] = None,
+) -> None:
     """Serve the gateway, the console and the API from one process."""
-    settings = prepare(data)
+    settings = prepare(data, **({"port": str(port)} if port else {}))
     if not settings.upstreams:
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_URL: without it no model answers.", field="upstream_url")
     if settings.upstream_url and not settings.upstream_api_key:
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_API_KEY: without it no model answers.", field="upstream_api_key")
+    port = int(settings.port)
     check_port(host, port)
     typer.echo(f"Listening on {host}, port {port}; people open {settings.public_url} (TOKENPOOL_PUBLIC_URL).")
     with running_lock(settings.folder, fcntl.LOCK_SH):

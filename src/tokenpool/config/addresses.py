@@ -10,13 +10,18 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HOST = re.compile(r"[A-Za-z0-9.:-]+", re.ASCII)  # what every parser of addresses reads the same way
 
 
-def check_url(name: str, url: str) -> None:
-    """Refuse an address that is not https, except http on loopback.
+def check_origin(name: str, url: str) -> None:
+    """Refuse an address that is not https, except http on loopback, or that has more than scheme, host and port.
 
     Raises:
         InvalidInput: naming *name* and the remedy.
     """
-    if url and not _is_safe(_split(name, url), plain=False):
+    parts = _split(name, url)
+    if parts.path or parts.query or parts.fragment:
+        raise InvalidInput(
+            f"{name}: “{url}” must end after host and port; Tokenpool serves no part of a site.", field=name
+        )
+    if not _is_safe(parts, plain=False):
         raise InvalidInput(
             f"{name}: “{url}” is not safe; use https:// (plain http only on 127.0.0.1, localhost or ::1).",
             field=name,

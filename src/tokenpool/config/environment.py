@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenpool.config import upstreams
-from tokenpool.config.addresses import check_url
+from tokenpool.config.addresses import check_origin
 from tokenpool.config.upstreams import UpstreamSettings, secret_from
 from tokenpool.kernel.errors import InvalidInput
 
@@ -30,7 +30,8 @@ class Environment:
     config: str = ""  # the settings file; empty: DATA/tokenpool.toml
     database_url: str = ""  # postgresql://user:password@host/database; empty: SQLite in the data folder
     secret_key: str = ""  # empty: DATA/secret_key, made by `tokenpool init`
-    public_url: str = "http://127.0.0.1:8787"  # what people and clients open
+    port: str = "8787"  # what `tokenpool serve` listens on
+    public_url: str = ""  # what people and clients open; empty: this machine at that port
     upstream_url: str = ""  # the provider's base address, e.g. https://api.anthropic.com
     upstream_api_key: str = ""
     upstream_format: str = "anthropic"  # or openai
@@ -70,14 +71,19 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     merged: dict[str, Any] = {**texts, **given}
     merged.setdefault("secret_key", _stored_secret(folder))
     settings = Environment(**merged)
+    settings = replace(settings, public_url=_public_url(settings))
     settings = replace(settings, upstreams=_upstreams(settings, table))
-    check_url("public_url", settings.public_url)
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise InvalidInput(
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
-    for name, example in (("smtp_port", "587"), ("member_requests", "1000"), ("batch_requests", "10000")):
+    for name, example in (
+        ("port", "8787"),
+        ("smtp_port", "587"),
+        ("member_requests", "1000"),
+        ("batch_requests", "10000"),
+    ):
         if not getattr(settings, name).isdecimal():
             raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
     return settings
@@ -91,6 +97,13 @@ def make_secret(folder: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
+
+
+def _public_url(settings: Environment) -> str:
+    """Return the address to which paths are added: a safe origin, without the slash that people write after it."""
+    url = settings.public_url.removesuffix("/") or f"http://127.0.0.1:{settings.port}"
+    check_origin("public_url", url)
+    return url
 
 
 def _upstreams(settings: Environment, table: object) -> tuple[UpstreamSettings, ...]:
