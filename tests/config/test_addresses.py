@@ -92,5 +92,5 @@ def test_an_origin_is_scheme_host_and_port() -> None:
 @pytest.mark.parametrize("url", ["https://x.example/tokenpool", "https://x.example?a=1", "https://x.example#a"])
 def test_a_public_address_is_no_part_of_a_site(url: str) -> None:
     """Refused by name: paths are added to it."""
-    with pytest.raises(InvalidInput, match="public_url: .* must end after host and port"):
+    with pytest.raises(InvalidInput, match=r"public_url: .* must end after host and port"):
         check_origin("public_url", url)

@@ -179,15 +179,22 @@ def database(_founded: tuple[Path, Aurora, str], tmp_path: Path) -> Iterator[Pat
 
 
 @pytest.fixture
-async def gate(database: Path, _founded: tuple[Path, Aurora, str]) -> AsyncIterator[Gate]:
-    """Return a served gateway with the usual organization and Elena's key for Claude Code."""
-    provider = Provider()
-    runner = web.AppRunner(_provider_app(provider), shutdown_timeout=0.1)
+async def provider() -> AsyncIterator[Provider]:
+    """Return a served provider that has no script yet."""
+    found = Provider()
+    runner = web.AppRunner(_provider_app(found), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
-    provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+    found.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def gate(database: Path, provider: Provider, _founded: tuple[Path, Aurora, str]) -> AsyncIterator[Gate]:
+    """Return a served gateway with the usual organization and Elena's key for Claude Code."""
     _, org, key = _founded
     store = SqliteStore(database)
     upstream = Upstream(name="provider", url=provider.url, api_key="the provider's own key")
@@ -202,7 +209,6 @@ async def gate(database: Path, _founded: tuple[Path, Aurora, str]) -> AsyncItera
     async with serving(Starlette(routes=routes(parts))) as url, aiohttp.ClientSession() as session:
         yield Gate(url, org, provider, parts, session, key)
     await parts.close()
-    await runner.cleanup()
     await store.close()
 
 
