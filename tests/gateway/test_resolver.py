@@ -100,8 +100,8 @@ async def test_another_machines_journal_is_waited_for(lost: Gate) -> None:
 
 async def test_a_waiting_journal_is_replayed_before_anything_is_estimated(lost: Gate) -> None:
     """What is on this machine's disk goes first."""
-    lost.parts.spool._folder.mkdir(exist_ok=True)
-    (lost.parts.spool._folder / "end_00000000000000000000000000.json").write_text("{}")
+    lost.parts.spool.folder.mkdir(exist_ok=True)
+    (lost.parts.spool.folder / "end_00000000000000000000000000.json").write_text("{}")
 
     assert 0 == await resolved(lost, clock.now() + LOST_AFTER)
     assert "in_doubt" == Hold.objects.get().state
@@ -164,7 +164,7 @@ async def test_every_overdue_hold_is_seen_whatever_their_number(gate: Gate) -> N
 
 def test_the_name_of_a_journal_is_made_once(gate: Gate) -> None:
     """Two processes on one folder read the same name; another folder has another."""
-    folder = gate.parts.spool._folder
+    folder = gate.parts.spool.folder
     names = {type(gate.parts.spool)(folder).name for _ in range(2)}
 
     assert {gate.parts.spool.name} == names

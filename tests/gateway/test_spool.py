@@ -125,7 +125,7 @@ async def test_what_cannot_be_read_stops_nobody(gate: Gate, away: list[bool]) ->
     """A damaged file is set aside for people; the settlement behind it is billed."""
     gate.provider.answers()
     await gate.post()
-    damaged = gate.parts.spool._folder / "end_00000000000000000000000000.json"
+    damaged = gate.parts.spool.folder / "end_00000000000000000000000000.json"
     damaged.write_text('{"organization_id"')
     away[0] = False
 

@@ -81,6 +81,6 @@ async def ready(parts: Parts, _: Request) -> Response:
         yield [Statement("select 1", [()])]
 
     await parts.store.run(lock)
-    if shutil.disk_usage("/").free < LEAST_FREE_BYTES:
-        raise Unavailable("The disk has less than 512 MiB free.")
+    if shutil.disk_usage(parts.spool.folder).free < LEAST_FREE_BYTES:
+        raise Unavailable("The disk of the data folder has less than 512 MiB free.")
     return JSONResponse({"status": "ready"})

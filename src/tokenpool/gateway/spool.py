@@ -33,21 +33,21 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         """*folder* is made when it is first needed, readable by its owner alone."""
-        self._folder = folder
-        self._folder_is_durable = False
+        self.folder = folder
+        self.folder_is_durable = False
 
     @cached_property
     def name(self) -> str:
         """Return what this folder is called by evidence, made once for all processes that share it."""
-        path = self._folder / "name"
+        path = self.folder / "name"
         if not path.exists():
             self._make_folder()
-            mine = self._folder / f"{ids.new('spool')}.part"
+            mine = self.folder / f"{ids.new('spool')}.part"
             _write(mine, mine.stem)
             with suppress(FileExistsError):
                 path.hardlink_to(mine)
             mine.unlink()
-            _sync(self._folder)
+            _sync(self.folder)
         return path.read_text()
 
     def write(self, organization_id: str, operation: Settle | Void) -> None:
@@ -57,7 +57,7 @@ class Spool:
             OSError: the disk did not take it; it does not count, unless its name alone was not synced.
         """
         self._make_folder()
-        path = self._folder / f"{ids.new('end')}.json"
+        path = self.folder / f"{ids.new('end')}.json"
         part = path.with_suffix(".part")
         try:
             _write(part, json.dumps({"organization_id": organization_id, **_facts(operation)}))
@@ -66,11 +66,11 @@ class Spool:
             with suppress(OSError):
                 part.unlink()
             raise
-        _sync(self._folder)
+        _sync(self.folder)
 
     def waiting(self) -> list[Path]:
         """Return what waits, in the order in which it was written."""
-        return sorted(self._folder.glob("end_*.json"))
+        return sorted(self.folder.glob("end_*.json"))
 
     async def replay(self, commits: GroupCommit) -> int:
         """Commit what waits, in order, until the database is away again; return how many were committed."""
@@ -94,19 +94,19 @@ class Spool:
             else:
                 _set_aside(path, f"hold {operation.hold_id} has ended another way: {answer}")
         if done:
-            _sync(self._folder)
+            _sync(self.folder)
             logger.warning("%s settlements were replayed from the journal", done)
         return done
 
     def _make_folder(self) -> None:
         """Make the folder; once in this process also see to it that its name survives power loss."""
-        if self._folder_is_durable:
+        if self.folder_is_durable:
             return
-        missing = [folder for folder in self._folder.parents if not folder.exists()]
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self._folder, *missing):
+        missing = [folder for folder in self.folder.parents if not folder.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.folder, *missing):
             _sync(folder.parent)
-        self._folder_is_durable = True
+        self.folder_is_durable = True
 
 
 def _set_aside(path: Path, why: str) -> None:
