@@ -15,6 +15,7 @@ from gateway_server import serving
 from tokenpool.config.wiring import ledger_commits
 from tokenpool.demo import openai_provider, provider
 from tokenpool.gateway.app import routes
+from tokenpool.gateway.origins import Origin
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.spool import Spool
 from tokenpool.gateway.upstream import Upstream
@@ -38,7 +39,8 @@ async def demo(database: Path) -> AsyncIterator[Demo]:
         store, ledger_commits(store), Directory(store), book, Upstreams(both), Spool(database.parent / "settlements")
     )
     async with serving(Starlette(routes=[*routes(parts), simulated])) as url:
-        both[0]._url, both[1]._url = f"{url}/simulated-provider", f"{url}/simulated-provider/v1"
+        both[0].origin = Origin(f"{url}/simulated-provider", internal=False)
+        both[1].origin = Origin(f"{url}/simulated-provider/v1", internal=False)
         yield url, org.key(org.elena, "claude_code"), org
     await parts.close()
     await store.close()

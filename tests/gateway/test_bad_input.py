@@ -274,12 +274,12 @@ async def test_a_body_that_trickles_is_closed(gate: Gate, monkeypatch: pytest.Mo
 
 async def test_a_slow_but_steady_body_is_served(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over several checks, each time with enough bytes."""
-    monkeypatch.setattr(listening, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(listening, "BODY_SECONDS", 0.4)
     monkeypatch.setattr(listening, "LEAST_BODY_BYTES", 10)
     gate.provider.answers()
     pieces = [USUAL[start : start + 20] for start in range(0, len(USUAL), 20)]
 
-    answer = await raw(gate, head(gate), *pieces, pause=0.03)
+    answer = await raw(gate, head(gate), *pieces, pause=0.1)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
 

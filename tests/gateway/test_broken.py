@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from tokenpool.gateway import upstream
+from tokenpool.gateway.origins import Origin
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 
@@ -40,7 +41,7 @@ async def test_an_error_before_the_answer_bills_nothing_and_passes_unchanged(gat
 
 async def test_a_provider_that_is_away_bills_nothing(gate: Gate) -> None:
     """502 with a sentence."""
-    gate.parts.upstreams.serving(BODY["model"], "anthropic")._url = "http://127.0.0.1:1"
+    gate.parts.upstreams.serving(BODY["model"], "anthropic").origin = Origin("http://127.0.0.1:1", internal=False)
 
     answer = await gate.post()
 

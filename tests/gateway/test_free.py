@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tokenpool.gateway.origins import Origin
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.gateway.upstreams import Upstreams
 
@@ -75,7 +76,7 @@ async def test_a_provider_that_does_not_answer_is_left_out(four: Gate) -> None:
     """Also one that answers nonsense; when nobody answers, 502."""
     for one in four.parts.upstreams._upstreams:
         if one.name == "openai":
-            one._url = "http://127.0.0.1:1/v1"
+            one.origin = Origin("http://127.0.0.1:1/v1", internal=False)
     assert told("our-model") == (await (await get(four, "/v1/models")).json())["data"]
 
     for text, status in (("[7", 200), ('{"data": 7}', 200), ("[]", 200), ("{}", 500)):

@@ -14,6 +14,7 @@ import pytest
 
 from tokenpool.gateway import forward, upstream
 from tokenpool.gateway.call import OVERHEAD_TOKENS
+from tokenpool.gateway.origins import Origin
 from tokenpool.kernel.sqlite import SqliteStore
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
@@ -111,7 +112,7 @@ async def provider(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     assert isinstance(gate.parts.store, SqliteStore)
     gate.parts.store._connection.execute("pragma synchronous=off")  # durability has tests of its own
     async with scripted() as found:
-        gate.parts.upstreams.serving(BODY["model"], "anthropic")._url = found.url
+        gate.parts.upstreams.serving(BODY["model"], "anthropic").origin = Origin(found.url, internal=False)
         yield found
 
 
@@ -244,9 +245,9 @@ async def test_a_request_that_got_no_answer_is_billed_only_if_a_whole_one_may_ha
         writer.close()
 
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    gate.parts.upstreams.serving(
-        BODY["model"], "anthropic"
-    )._url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    gate.parts.upstreams.serving(BODY["model"], "anthropic").origin = Origin(
+        f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", internal=False
+    )
     answer = await gate.post({"stream": stream})
     server.close()
 

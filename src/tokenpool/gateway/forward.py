@@ -5,15 +5,15 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
-import aiohttp
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tokenpool.gateway.connections import Answer, Broken
 from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, left_over, whole
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, whole
 from tokenpool.kernel.errors import InvalidInput, traced
 from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported
@@ -30,7 +30,7 @@ class Relay(Response):
 
     def __init__(
         self,
-        answer: aiohttp.ClientResponse,
+        answer: Answer,
         attempt: Attempt,
         journal: Journal,
         headers: Mapping[str, str],
@@ -96,11 +96,10 @@ class Relay(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         why = "no_usage"
         try:
-            async for chunk in self._answer.content.iter_any():
+            async for chunk in self._answer:
                 await self._pass(chunk, send)
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except Broken:
             why = "upstream_lost"
-            await self._pass(left_over(self._answer), send)
         if not self._meter.finished:
             await asyncio.shield(self._attempt.parts.background(self._settle(why)))
         if why == "upstream_lost":
@@ -147,7 +146,7 @@ class Relay(Response):
 
 
 async def relay_whole(
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     attempt: Attempt,
     headers: Mapping[str, str],
     usage: Callable[[bytes], Reported | None],
@@ -172,31 +171,31 @@ async def relay_whole(
 
 
 async def relay_error(
-    answer: aiohttp.ClientResponse, attempt: Attempt | None, upstream: Upstream, named: Mapping[str, str]
+    answer: Answer, attempt: Attempt | None, upstream: Upstream, named: Mapping[str, str]
 ) -> Response:
     """Return the provider's error in its words (clients match them), its account hidden; a hold ends without cost."""
     if attempt is not None:
         await attempt.void(f"upstream answered {answer.status}")
     body = await read(answer)
-    return Response(upstream.hiding(body), answer.status, {**inbound(answer.headers.items()), **named})
+    return Response(upstream.hiding(body), answer.status, {**inbound(answer.headers), **named})
 
 
-def relay_pieces(answer: aiohttp.ClientResponse, named: Mapping[str, str]) -> Response:
+def relay_pieces(answer: Answer, named: Mapping[str, str]) -> Response:
     """Return an answer that is not metered, piece by piece as it comes; whoever leaves closes the provider."""
 
     async def pieces() -> AsyncIterator[bytes]:
         try:
-            async for piece in answer.content.iter_any():
+            async for piece in answer:
                 yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except Broken as error:
             raise UpstreamAway("The provider's answer broke off.") from error
         finally:
             answer.close()
 
-    return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers.items()), **named})
+    return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers), **named})
 
 
-async def read(answer: aiohttp.ClientResponse) -> bytes:
+async def read(answer: Answer) -> bytes:
     """Return the whole body.
 
     Raises:
@@ -204,7 +203,7 @@ async def read(answer: aiohttp.ClientResponse) -> bytes:
     """
     try:
         return await whole(answer)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except Broken as error:
         raise UpstreamAway("The provider's answer broke off. Nothing was billed.") from error
 
 

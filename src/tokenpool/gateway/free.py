@@ -92,7 +92,7 @@ async def _passed(
     named = form.named(request.state.request_id)
     if answer.status != forward.OK:
         return await forward.relay_error(answer, None, upstream, named)
-    return Response(await forward.read(answer), answer.status, {**inbound(answer.headers.items()), **named})
+    return Response(await forward.read(answer), answer.status, {**inbound(answer.headers), **named})
 
 
 async def _models_of(upstream: Upstream, request: Request) -> list[Mapping[str, Any]] | None:

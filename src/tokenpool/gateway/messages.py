@@ -120,7 +120,7 @@ async def _answer(
         return from_error(error, request.state.request_id, form.envelope)
     if reply.status != forward.OK:
         return await forward.relay_error(reply, attempt, upstream, named)
-    headers = {**inbound(reply.headers.items()), **refusals.under_limit(answer.fullest), **named}
+    headers = {**inbound(reply.headers), **refusals.under_limit(answer.fullest), **named}
     if answer.clamped:
         headers["x-tokenpool-max-tokens"] = str(call.told(answer.max_output))
     if not call.stream:

@@ -152,7 +152,7 @@ async def send(parts: Parts, request: Request, sent: Sent, upstream: Upstream, h
     except (UpstreamAway, InvalidInput):
         return await _unconfirmed(parts, request, row)
     await parts.background(_adopt(parts, row, document))
-    return documents.answer(parts, request, row, document, {**inbound(reply.headers.items()), **headers})
+    return documents.answer(parts, request, row, document, {**inbound(reply.headers), **headers})
 
 
 async def give_back(

@@ -11,9 +11,10 @@ from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.batches import body, creation, documents, ending, watch
 from tokenpool.gateway.batches.creation import PATH, PREFIX, Sent
 from tokenpool.gateway.batches.ending import Results
+from tokenpool.gateway.connections import Answer
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.upstream import Reply, Upstream, UpstreamAway, inbound, lines
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, lines
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import message_batches
@@ -111,7 +112,7 @@ async def results(parts: Parts, request: Request) -> Response:
         async for piece in passing:
             yield piece
 
-    return StreamingResponse(pieces(), reply.status, {**inbound(reply.headers.items()), **_named(request)})
+    return StreamingResponse(pieces(), reply.status, {**inbound(reply.headers), **_named(request)})
 
 
 async def _passing(
@@ -131,7 +132,7 @@ async def _described(parts: Parts, request: Request, row: BatchRow, method: str,
     reply = await _ask(request, upstream, method, watch.path_of(row) + verb)
     if reply.status != forward.OK:
         return await forward.relay_error(reply, None, upstream, _named(request))
-    headers = inbound(reply.headers.items())
+    headers = inbound(reply.headers)
     try:
         document = documents.read(await forward.read(reply))
     except InvalidInput as error:
@@ -164,7 +165,7 @@ def _upstream(parts: Parts, row: BatchRow) -> Upstream:
     return found
 
 
-async def _ask(request: Request, upstream: Upstream, method: str, path: str) -> Reply:
+async def _ask(request: Request, upstream: Upstream, method: str, path: str) -> Answer:
     return await upstream.send(method, path, query=query_of(request), headers=request.headers, body=None, stream=True)
 
 
