@@ -8,8 +8,8 @@ from typing import cast
 
 import django
 from django.core.asgi import get_asgi_application
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -21,7 +21,7 @@ PROVIDER_PATH = "/simulated-provider"
 CONSOLE_FILES = Path(__file__).parent.parent / "console" / "static"
 
 
-def build() -> Starlette:
+def build() -> Router:
     """Compose the application; Django's is last, so unknown addresses get its pages."""
     django.setup(set_prefix=False)
     from tokenpool.config import collector, wiring  # noqa: PLC0415 - rooms with tables can be imported only after setup
@@ -31,7 +31,7 @@ def build() -> Starlette:
     parts = wiring.gateway_parts(ENVIRONMENT)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Router) -> AsyncIterator[None]:
         async with wiring.running(parts):
             collector.calm()
             yield
@@ -41,9 +41,10 @@ def build() -> Starlette:
         from tokenpool.demo import openai_provider, provider  # noqa: PLC0415 - only a demo carries a provider
 
         own.append(Mount(PROVIDER_PATH, routes=[*provider.routes(parts.book), *openai_provider.routes()]))
-    own.append(Mount("/static", StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])))
+    files = StaticFiles(directory=CONSOLE_FILES, packages=[("django_htmx", "static")])
+    own.append(Mount("/static", ExceptionMiddleware(files)))
     own.append(Mount("/", FormBodies(cast("ASGIApp", get_asgi_application()))))
-    return Starlette(routes=own, lifespan=lifespan)
+    return Router(own, lifespan=lifespan)  # without Starlette's middleware: each route answers its own errors
 
 
 application = build()

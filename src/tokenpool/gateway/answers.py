@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tokenpool.gateway.admission import TooMany, bodies
 from tokenpool.gateway.formats import Envelope
@@ -55,23 +56,31 @@ def from_error(error: TokenpoolError, request_id: str, written: Envelope = envel
     return written(error.status, error.kind, error.message, request_id=request_id, details=details, headers=headers)
 
 
-def answering(endpoint: Endpoint, written: Envelope = envelope) -> Endpoint:
-    """Wrap *endpoint* so that every error becomes an envelope and nothing unexpected tears the process."""
+class Answering:
+    """An endpoint as an application: every error becomes an envelope, and nothing unexpected tears the process."""
 
-    async def wrapped(request: Request) -> Response:
+    def __init__(self, endpoint: Endpoint, written: Envelope = envelope) -> None:
+        """*written* is the envelope of the format that *endpoint* speaks."""
+        self._endpoint, self._written = endpoint, written
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        answer = await self.answer(Request(scope, receive, send))
+        await answer(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        """Return the endpoint's answer, or that to its error."""
         request.state.request_id = ids.new("req")
         try:
-            return await endpoint(request)
+            return await self._endpoint(request)
         except TokenpoolError as error:
-            return from_error(error, request.state.request_id, written)
+            return from_error(error, request.state.request_id, self._written)
         except ClientDisconnect:
             return Response(status_code=LEFT)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - whatever it is, the process lives
             logger.error("%s failed: %s", request.state.request_id, traced(error))  # noqa: TRY400 - without its words
             sentence = "Tokenpool failed to handle this request; the operator's log has the cause under this id."
-            return written(500, "api_error", sentence, request_id=request.state.request_id)
+            return self._written(500, "api_error", sentence, request_id=request.state.request_id)
         finally:
             if hasattr(request.state, "body_bytes"):
                 bodies.give_back(request.state.body_bytes, request.state.body_of)
-
-    return wrapped

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tokenpool.gateway import claude_code, free, holds, passing, quote
-from tokenpool.gateway.answers import Endpoint, answering
+from tokenpool.gateway.answers import Answering, Endpoint
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.batches import endpoints as batches
 from tokenpool.gateway.formats import Format
@@ -27,15 +27,15 @@ FORMATS: tuple[Format[Any], ...] = (MESSAGES, CHAT, RESPONSES, EMBEDDINGS)
 def routes(parts: Parts) -> list[BaseRoute]:
     """Return what machines call at speed: the provider's addresses and the health checks."""
 
-    def served(endpoint: Callable[[Parts, Request], Awaitable[Response]]) -> Endpoint:
-        return answering(partial(endpoint, parts))
+    def served(endpoint: Callable[[Parts, Request], Awaitable[Response]]) -> Answering:
+        return Answering(partial(endpoint, parts))
 
-    def spoken(endpoint: Callable[[Format[Any], Parts, Request], Awaitable[Response]], form: Format[Any]) -> Endpoint:
-        return answering(partial(endpoint, form, parts), form.envelope)
+    def spoken(endpoint: Callable[[Format[Any], Parts, Request], Awaitable[Response]], form: Format[Any]) -> Answering:
+        return Answering(partial(endpoint, form, parts), form.envelope)
 
     def either(endpoint: Callable[[Format[Any], Parts, Request], Awaitable[Response]]) -> Endpoint:
         async def chosen(request: Request) -> Response:
-            return await spoken(endpoint, free.format_of(request.headers, parts))(request)
+            return await spoken(endpoint, free.format_of(request.headers, parts)).answer(request)
 
         return chosen
 

@@ -4,14 +4,13 @@ The walk is one function for all of them; a format is a value, made in its own m
 (`gateway/anthropic`, `gateway/openai/`).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.responses import Response
 
-from tokenpool.metering.events import Meter
+from tokenpool.metering.events import Meter, parsed
 from tokenpool.metering.extract import Reported
 from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Shape
@@ -100,7 +99,7 @@ def whole(read: Callable[[Mapping[str, Any]], Reported | None]) -> Callable[[byt
     """Return *read*, which takes a message, as one that takes the bytes of an answer."""
 
     def usage(body: bytes) -> Reported | None:
-        message = json.loads(body)
+        message = parsed(body)
         return read(message) if isinstance(message, dict) else None
 
     return usage

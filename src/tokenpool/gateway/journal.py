@@ -6,7 +6,7 @@ Written at `message_start` and every 2 s or 16 KiB; the lease of a running attem
 import asyncio
 import json
 import time
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,8 @@ from tokenpool.pricing.cost import rate
 RENEW_SECONDS = LEASE_SECONDS / 3
 EVERY_SECONDS = 2.0
 EVERY_BYTES = 16 * 1024
+_COUNTS = [field.name for field in fields(TokenCounts)]
+_written = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
@@ -83,11 +85,11 @@ def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str
     seen: dict[str, Any] = {"start": None, "output_bytes": 0, "read_again": 0}
     if meter is not None:
         seen = {
-            "start": asdict(meter.start_input) if meter.start_input else None,
+            "start": meter.start_input and {name: getattr(meter.start_input, name) for name in _COUNTS},
             "output_bytes": meter.output_bytes,
             "read_again": meter.read_again(shape["prompt_bound"]),
         }
-    return json.dumps({**seen, "journal": parts.spool.name, **shape}, separators=(",", ":"))
+    return _written({**seen, "journal": parts.spool.name, **shape})
 
 
 async def renew_leases(parts: Parts) -> None:

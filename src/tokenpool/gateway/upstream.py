@@ -111,7 +111,10 @@ class Upstream:
         self.origin.close()
 
     def _outbound(self, headers: Headers) -> dict[str, str]:
-        found = {name: ", ".join(headers.getlist(name)) for name in OUTBOUND[self.speaks] if name in headers}
+        allowed, found = OUTBOUND[self.speaks], dict[str, str]()
+        for name, value in headers.items():
+            if name in allowed:
+                found[name] = f"{found[name]}, {value}" if name in found else value
         found["accept-encoding"] = "identity"
         if self.speaks == "anthropic":
             found.setdefault("anthropic-version", "2023-06-01")

@@ -1,7 +1,7 @@
 """From a secret to the facts a request is decided on; cached, and never staler than the gate's version.
 
-The cache key is the full hash. Every look-up compares the gate's version with one cheap read, and
-the ledger compares it again inside the transaction, so a seat that was lost is lost at once.
+The cache key is the full hash. A look-up compares the gate's version with one cheap read, and the
+ledger compares it in any case inside the transaction, so a seat that was lost is lost at once.
 """
 
 import json
@@ -112,6 +112,11 @@ class Directory:
         if is_device:
             return await self._read(digest, _DEVICE_FACTS, ENDED)
         return await self._read(digest, _FACTS, UNKNOWN_KEY)
+
+    def last_known(self, secret: str) -> KeyFacts | None:
+        """Return the facts of *secret* as last read, which nobody has proved since; None: look for them."""
+        known = self._cached.get(hash_key(secret))
+        return None if known is None or known.is_over else known
 
     async def member(self, organization_id: str, member: str, product: str) -> KeyFacts:
         """Return the facts of a call on behalf of *member* (id or e-mail address) with *product*.
