@@ -272,9 +272,7 @@ async def test_results_without_an_end_keep_no_other_batch_waiting(
         given_up = await Watch(gate.parts).run_once()
     with clock.standing_at(at + timedelta(minutes=2)):
         given_up += await Watch(gate.parts).run_once()
-    ending = asyncio.create_task(looks.run_once())
-    await asyncio.sleep(0.1)
-    ending.cancel()
+    await asyncio.wait_for(looks.close(), 1)
 
     assert ([1, 0, 1], (2 * HALF, BOUND)) == ([first, second, given_up], gate.account())
     assert "open" == MessageBatch.objects.get(id=slow).state

@@ -87,12 +87,13 @@ def gateway_parts(environment: Environment) -> Parts:
 @asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[None]:
     """Run what happens by itself: mail, leases, month close. On the way out, finish what is under way."""
+    watch = Watch(parts)
     jobs: list[tuple[Callable[[], Awaitable[object]], float]] = [
         (partial(parts.spool.replay, parts.commits), SPOOL_SECONDS),  # first: what was used goes before any estimate
         (Courier().run_once, COURIER_SECONDS),
         (partial(_unless_moved, Resolver(parts).run_once), RESOLVER_SECONDS),
         (partial(journal.renew_leases, parts), journal.RENEW_SECONDS),
-        (partial(_unless_moved, Watch(parts).run_once), BATCHES_SECONDS),
+        (partial(_unless_moved, watch.run_once), BATCHES_SECONDS),
         (partial(reread_prices, parts), PRICES_SECONDS),
         (partial(_unless_moved, _close_due_months), CLOSER_SECONDS),
     ]
@@ -100,6 +101,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(parts.store.close)
         stack.push_async_callback(parts.close)
+        stack.push_async_callback(watch.close)
         for job, seconds in jobs:
             task = asyncio.create_task(_repeat(job, seconds))
             stack.push_async_callback(_stop, task)

@@ -62,17 +62,18 @@ class Watch:
                 self._looks[row.id] = asyncio.create_task(self._guarded(row, now))
         if not self._looks:
             return 0
-        try:
-            done, _ = await asyncio.wait(self._looks.values(), timeout=TURN_SECONDS)
-        except asyncio.CancelledError:
-            for task in self._looks.values():
-                task.cancel()
-            raise
+        done, _ = await asyncio.wait(self._looks.values(), timeout=TURN_SECONDS)
         self._looks = {name: task for name, task in self._looks.items() if task not in done}
         failed = [error for task in done if (error := task.exception())]
         if failed:
             raise failed[0]
         return sum(task.result() for task in done)
+
+    async def close(self) -> None:
+        """End the looks under way; what they have settled stands, and the next look goes on from there."""
+        for task in self._looks.values():
+            task.cancel()
+        await asyncio.gather(*self._looks.values(), return_exceptions=True)
 
     async def _guarded(self, row: BatchRow, now: datetime) -> bool:
         """Look at one batch if no other process does; what cannot be done now is done at the next look."""
