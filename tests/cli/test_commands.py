@@ -189,7 +189,7 @@ def test_the_proofs_run_on_the_users_machine() -> None:
     killed, served = found["kill -9 of a working process"], found["kill -9 of the server under load"]
     histories = found["histories of four processes, replayed through the plain model"]
     power = found["power loss, SQLite and the journal"]
-    assert (0, 18, True) == (done.returncode, len(found), all(line["holds"] for line in found.values()))
+    assert (0, 19, True) == (done.returncode, len(found), all(line["holds"] for line in found.values()))
     assert (0, 0, 0, 0) == (race["overspent_nano"], killed["lost"], served["lost"], power["lost"])
     assert (0, True) == (histories["unexplained"], histories["operations"] % 1280 == 0)
     assert (36, 100, 100) == (power["states"], edits["made"], edits["found"])

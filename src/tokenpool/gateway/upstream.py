@@ -160,20 +160,20 @@ async def lines(answer: Answer) -> AsyncGenerator[bytes]:
     Raises:
         UpstreamAway: it broke off, or a line is larger than any answer of a model.
     """
-    rest: list[bytes] = []
+    rest = bytearray()
     try:
         async for piece in answer:
-            *whole_lines, last = piece.split(b"\n")
-            for line in whole_lines:
-                found = b"".join([*rest, line])
-                rest = []
-                if found.strip():
-                    yield found
-            rest.append(last)
-            if sum(map(len, rest)) > MOST_ANSWER_BYTES:
+            *ended, last = piece.split(b"\n")
+            for line in ended:
+                rest += line
+                if rest.strip():
+                    yield bytes(rest)
+                rest.clear()
+            rest += last
+            if len(rest) > MOST_ANSWER_BYTES:
                 raise UpstreamAway("The provider's answer has a line without end.")
-        if b"".join(rest).strip():
-            yield b"".join(rest)
+        if rest.strip():
+            yield bytes(rest)
     except Broken as error:
         raise UpstreamAway("The provider's answer broke off.") from error
     finally:
