@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             self.free_since = self._loop.time()
             self._free(self)
         else:
-            self._transport.close()
+            self._transport.abort()  # closing would wait until the rest of a refused body is taken
 
     def _over(self, error: Broken | None) -> None:
         answer, self._answer = self._answer, None
