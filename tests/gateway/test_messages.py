@@ -11,7 +11,8 @@ from tokenpool.limits import caps
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 from tokenpool.notifications.models import Notice
-from tokenpool.organizations import groups, members, memberships, seats, settings
+from tokenpool.organizations import api_keys, groups, members, memberships, seats, settings
+from tokenpool.organizations.models import ApiKey
 
 from .conftest import BODY, COST, MODEL, Gate, events
 
@@ -309,3 +310,17 @@ async def test_a_wide_bound_holds_at_least_what_is_used(gate: Gate) -> None:
     assert MODEL == hold.model
     assert hold.reserved_nano > 9000 * 8_000
     assert hold.settled_nano == COST
+
+
+async def test_a_key_revoked_between_two_requests_is_refused_though_its_facts_are_remembered(
+    gate: Gate,
+) -> None:
+    """401, nothing sent, nothing held: the ledger finds the facts outdated, and they are read again."""
+    gate.provider.answers()
+    await gate.post()
+    key = ApiKey.objects.get(key_hash=api_keys.hash_key(gate.key))
+    api_keys.revoke(by=gate.org.ada, key_id=key.id)
+
+    answer = await gate.post()
+
+    assert (401, 1, 1) == (answer.status, len(gate.provider.seen), Hold.objects.count())
