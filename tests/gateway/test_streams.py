@@ -105,7 +105,7 @@ FAULTS = list(faults())
 
 
 @pytest.fixture
-async def provider(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scripted]:
+async def script(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scripted]:
     """Return the scripted provider, which the gateway now speaks to, with little patience for silence."""
     monkeypatch.setattr(upstream, "STREAM_IDLE_SECONDS", 0.1)
     monkeypatch.setattr(upstream, "ANSWER_SECONDS", 0.1)
@@ -140,12 +140,12 @@ async def outcome(gate: Gate) -> tuple[str, int, str]:
 
 
 @pytest.mark.parametrize("part", range(4))
-async def test_every_fault_at_every_event_is_billed_by_the_table(gate: Gate, provider: Scripted, part: int) -> None:
+async def test_every_fault_at_every_event_is_billed_by_the_table(gate: Gate, script: Scripted, part: int) -> None:
     """End, close, reset, stall, error, garbage, loss, repetition, disorder: never free, nothing held, exact."""
     billed = 0
     for name, heard, ending in FAULTS[part::4]:
         swapped = "the wrong way round" in name
-        provider.will(written(heard), ending, pause=0.005 if swapped else 0)
+        script.will(written(heard), ending, pause=0.005 if swapped else 0)
 
         with suppress(aiohttp.ClientError):  # a broken body is what a client should see
             answer = await ask(gate)
@@ -156,15 +156,15 @@ async def test_every_fault_at_every_event_is_billed_by_the_table(gate: Gate, pro
         assert expected(heard, ending) == found, name
         assert found[1] > 0 or found[0] == "void", name
         assert (billed, 0) == gate.account(), name
-    assert len(FAULTS[part::4]) == provider.requests
+    assert len(FAULTS[part::4]) == script.requests
     assert 0 == len(gate.parts.running)
 
 
-async def test_the_client_that_leaves_at_any_event_pays_what_it_received(gate: Gate, provider: Scripted) -> None:
+async def test_the_client_that_leaves_at_any_event_pays_what_it_received(gate: Gate, script: Scripted) -> None:
     """The provider is closed at once; input exact, output from the bytes; exact once the last usage was told."""
     billed = 0
     for at in range(1, len(EVENTS) + 1):
-        provider.will(written(EVENTS[:at]), "stall")  # type: ignore[arg-type]
+        script.will(written(EVENTS[:at]), "stall")  # type: ignore[arg-type]
         answer = await ask(gate)
         await answer.content.readuntil(written(EVENTS[:at])[-1])  # type: ignore[arg-type]
         answer.close()
@@ -176,19 +176,19 @@ async def test_the_client_that_leaves_at_any_event_pays_what_it_received(gate: G
         assert (billed, 0) == gate.account(), at
 
 
-async def test_the_client_that_leaves_before_the_first_event_pays_the_bound(gate: Gate, provider: Scripted) -> None:
+async def test_the_client_that_leaves_before_the_first_event_pays_the_bound(gate: Gate, script: Scripted) -> None:
     """The provider had accepted the request: what it has read by then nobody knows."""
-    provider.will([], "stall")
+    script.will([], "stall")
     answer = await ask(gate)
     answer.close()
 
     assert ("settled", BOUND_NANO + 50 * OUTPUT_NANO, "estimated client_gone") == await outcome(gate)
 
 
-async def test_the_client_that_leaves_a_running_stream_never_gets_it_free(gate: Gate, provider: Scripted) -> None:
+async def test_the_client_that_leaves_a_running_stream_never_gets_it_free(gate: Gate, script: Scripted) -> None:
     """However the race ends: at least the input and what was received, at most the exact bill or its estimate."""
     for at in range(1, len(EVENTS)):
-        provider.will(written(list(EVENTS)), pause=0.001)
+        script.will(written(list(EVENTS)), pause=0.001)
         answer = await ask(gate)
         await answer.content.readuntil(sse(EVENTS[at]))
         answer.close()
@@ -201,9 +201,9 @@ async def test_the_client_that_leaves_a_running_stream_never_gets_it_free(gate: 
         assert 0 == gate.account()[1]
 
 
-async def test_the_end_is_seen_after_the_settlement_is_durable(gate: Gate, provider: Scripted) -> None:
+async def test_the_end_is_seen_after_the_settlement_is_durable(gate: Gate, script: Scripted) -> None:
     """Who has read message_stop finds the event in the database."""
-    provider.will(written(list(EVENTS)))
+    script.will(written(list(EVENTS)))
     answer = await ask(gate)
 
     await answer.content.readuntil(sse(EVENTS[-1]))
@@ -216,13 +216,13 @@ async def test_the_end_is_seen_after_the_settlement_is_durable(gate: Gate, provi
 
 @pytest.mark.parametrize("ending", ["close", "reset", "stall"])
 async def test_a_whole_answer_that_breaks_off_anywhere_is_an_estimate(
-    gate: Gate, provider: Scripted, ending: str
+    gate: Gate, script: Scripted, ending: str
 ) -> None:
     """Its tokens were spent before its first byte: the bound of the input and 50 tokens, and the client hears so."""
     whole = json.dumps({**MESSAGE, "usage": {**USAGE, "output_tokens": OUTPUT}}).encode()
     bound = (len(json.dumps(BODY)) + OVERHEAD_TOKENS) * 4_000 + 50 * OUTPUT_NANO
     for turn, cut in enumerate(range(0, len(whole), len(whole) // 8), 1):
-        provider.will([whole[:cut]] if cut else [], ending)
+        script.will([whole[:cut]] if cut else [], ending)
 
         answer = await gate.post()
 
@@ -264,12 +264,12 @@ def test_the_matrix_is_complete() -> None:
 
 
 async def test_a_client_that_does_not_read_is_gone_after_a_while(
-    gate: Gate, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, script: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its hold ends with the estimate of what was passed on; the provider is closed, nothing is held for ever."""
     monkeypatch.setattr(forward, "READ_SECONDS", 0.1)
     text = {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "x" * 2**16}}
-    provider.will(written([*EVENTS[:7], *[text] * 400]), "stall")
+    script.will(written([*EVENTS[:7], *[text] * 400]), "stall")
     reader, writer = await asyncio.open_connection(*gate.url.removeprefix("http://").split(":"), limit=1)
     head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {gate.key}\r\ncontent-length: {len(REQUEST)}\r\n\r\n"
     writer.write(head.encode() + REQUEST)
@@ -287,7 +287,7 @@ SUMMARIZED = {"context_management": {"edits": [{"type": "compact_20260112", "tri
 
 
 @pytest.mark.parametrize("heard", [3, 6])
-async def test_a_summary_the_provider_writes_is_held_for_and_billed(gate: Gate, provider: Scripted, heard: int) -> None:
+async def test_a_summary_the_provider_writes_is_held_for_and_billed(gate: Gate, script: Scripted, heard: int) -> None:
     """Told in full: exact. Broken off: the prompt it summarized at its bound. Nothing is given back before the end."""
     start = {"input_tokens": 2_000, "output_tokens": 1}
     summary = {"type": "compaction_delta", "content": "so far"}
@@ -296,7 +296,7 @@ async def test_a_summary_the_provider_writes_is_held_for_and_billed(gate: Gate, 
         {"type": "message", "input_tokens": 2_000, "output_tokens": 40},
     ]
     usage = {"input_tokens": 2_000, "output_tokens": 40, "iterations": told}
-    script: list[Event] = [
+    story: list[Event] = [
         {"type": "message_start", "message": {**MESSAGE, "content": [], "usage": start}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "compaction", "content": None}},
         {"type": "content_block_delta", "index": 0, "delta": summary},
@@ -304,7 +304,7 @@ async def test_a_summary_the_provider_writes_is_held_for_and_billed(gate: Gate, 
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
         {"type": "message_stop"},
     ]
-    provider.will(written(list(script[:heard])), "end" if heard == 6 else "close", pause=0.01)
+    script.will(written(list(story[:heard])), "end" if heard == 6 else "close", pause=0.01)
     body = {**SUMMARIZED, "max_tokens": 1_000, "messages": [{"role": "user", "content": "x" * 60_000}], "stream": True}
 
     with suppress(aiohttp.ClientError):
