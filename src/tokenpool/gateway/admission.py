@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tokenpool.gateway.pace import Pace
 from tokenpool.kernel.errors import TokenpoolError, Unavailable
 
 MOST_BODY_BYTES = 512 * 2**20  # of all requests being read or decided at once
@@ -23,10 +24,11 @@ class TooMany(TokenpoolError):
 
 
 class Attempting(NamedTuple):
-    """Whose a running attempt is."""
+    """Whose a running attempt is, and whether it streams."""
 
     organization_id: str
     member_id: str
+    streams: bool = False
 
 
 @dataclass
@@ -34,8 +36,13 @@ class Running:
     """The attempts under way in this process, by hold; at most so many of one member (0: any number)."""
 
     most_of_member: int = 0
+    pace: Pace = field(init=False)
     _attempts: dict[str, Attempting] = field(default_factory=dict)
     _of_member: Counter[str] = field(default_factory=Counter)
+    _under_way: int = 0  # attempts, and requests that are decided or wait for it
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(lambda: self._under_way)
 
     @contextmanager
     def admitting(self, member_id: str) -> Iterator[None]:
@@ -48,22 +55,26 @@ class Running:
             raise TooMany(
                 f"You have {self.most_of_member} requests running, which is the most at once; try again soon."
             )
-        self._of_member[member_id] += 1
+        self._more(member_id)
         try:
             yield
         finally:
             self._less(member_id)
 
-    def begin(self, hold_id: str, organization_id: str, member_id: str) -> None:
+    def begin(self, hold_id: str, organization_id: str, member_id: str, *, streams: bool = False) -> None:
         """Count an attempt until it ends."""
-        self._attempts[hold_id] = Attempting(organization_id, member_id)
-        self._of_member[member_id] += 1
+        self._attempts[hold_id] = Attempting(organization_id, member_id, streams)
+        self._more(member_id)
+        if streams:
+            self.pace.stream_begins()
 
     def end(self, hold_id: str) -> None:
         """Count an attempt no more; whether its hold has ended or is left to its evidence, once is enough."""
         attempt = self._attempts.pop(hold_id, None)
         if attempt is not None:
             self._less(attempt.member_id)
+            if attempt.streams:
+                self.pace.stream_ends()
 
     def items(self) -> ItemsView[str, Attempting]:
         """Return the holds and whose they are."""
@@ -75,7 +86,12 @@ class Running:
     def __len__(self) -> int:
         return len(self._attempts)
 
+    def _more(self, member_id: str) -> None:
+        self._under_way += 1
+        self._of_member[member_id] += 1
+
     def _less(self, member_id: str) -> None:
+        self._under_way -= 1
         self._of_member[member_id] -= 1
         if self._of_member[member_id] <= 0:
             del self._of_member[member_id]

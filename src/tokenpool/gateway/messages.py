@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tokenpool.gateway import forward, refusals, repeats, unpriced
@@ -42,12 +42,14 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
     call = form.read(await read_body(request, facts.member_id))
     upstream = parts.upstreams.serving(call.model, form.speaks)
     with parts.running.admitting(facts.member_id):
+        if await parts.running.pace.turn(streams=call.stream) and await request.is_disconnected():
+            raise ClientDisconnect
         answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
     if isinstance(answer, Refusal):
         fits = replace(answer, affordable_output=call.told(answer.affordable_output))
         return await refusals.over_limit(fits, facts, parts.directory, request.state.request_id, form.envelope)
     attempt = priced.attempt(parts, facts.organization_id, answer.hold_id, answer.max_output)
-    parts.running.begin(answer.hold_id, facts.organization_id, facts.member_id)
+    parts.running.begin(answer.hold_id, facts.organization_id, facts.member_id, streams=call.stream)
     sent = _dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=priced.bound)
     return await asyncio.shield(parts.background(sent))
 
