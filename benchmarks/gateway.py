@@ -2,8 +2,8 @@
 
 Starts a provider, `tokenpool serve` in front of it, and a driver. Prints whole answers and streams per
 second at saturation and their ratio to a peer that already listens (its provider at --provider-port),
-what a refusal costs against an admission, and what the gateway adds at 40 requests a second: to a whole
-answer, and to the first byte of a stream. Usage:
+what a refusal costs against an admission, and what the gateway adds at 40 requests a second, beside a
+relay that reads nothing and syncs as often: to a whole answer, and to the first byte of a stream. Usage:
 python benchmarks/gateway.py [--seconds 6] [--rounds 3] [--connections 128] [--streams 400]
     [--peer http://127.0.0.1:4000 --peer-key sk-... --provider-port 9102]
 """
@@ -46,13 +46,14 @@ async def measure(given: argparse.Namespace) -> None:
     port = given.provider_port or wire.free_port()
     await asyncio.get_running_loop().create_server(wire.Provider, "127.0.0.1", port)
     upstream = f"http://127.0.0.1:{port}"
-    with wire.serving(upstream) as server:
+    with wire.relaying(port) as relay, wire.serving(upstream) as server:
         found = await _saturations(given, server)
         _print_saturations(found, peer=bool(given.peer))
         for stream in (False, True):
             direct = await low_load(upstream, "x", stream=stream, seconds=given.seconds)
+            bare = await low_load(relay, "x", stream=stream, seconds=given.seconds)
             ours = await low_load(server.url, server.keys[0], stream=stream, seconds=given.seconds)
-            _print_added("first byte of a stream" if stream else "whole answer", direct, ours)
+            _print_added("first byte of a stream" if stream else "whole answer", direct, ours, bare)
 
 
 async def _saturations(given: argparse.Namespace, server: wire.Server) -> dict[str, float]:
@@ -89,10 +90,11 @@ def _print_saturations(found: dict[str, float], *, peer: bool) -> None:
         print(f"{name:16} {found[name] / found[f'peer, {name}']:8.1f} x the peer")
 
 
-def _print_added(what: str, direct: list[float], ours: list[float]) -> None:
+def _print_added(what: str, direct: list[float], ours: list[float], bare: list[float]) -> None:
     for share in (0.5, 0.99):
-        near, far = (1000 * one[int(len(one) * share)] for one in (direct, ours))
-        print(f"added, {what:22} p{100 * share:.0f} {far - near:6.2f} ms at {RATE}/s ({far:.2f} against {near:.2f})")
+        near, far, floor = (1000 * one[int(len(one) * share)] for one in (direct, ours, bare))
+        print(f"added, {what:22} p{100 * share:.0f} {far - near:6.2f} ms at {RATE}/s ({far:.2f} against {near:.2f}; "
+              f"a bare relay that syncs as often adds {floor - near:.2f})")  # fmt: skip
 
 
 if __name__ == "__main__":

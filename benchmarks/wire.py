@@ -193,6 +193,17 @@ class Server:
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith(what)))
 
 
+@contextmanager
+def relaying(provider_port: int) -> Iterator[str]:
+    """Run the bare relay in front of a provider on this machine."""
+    command = [sys.executable, str(Path(__file__).parent / "bare_relay.py"), str(provider_port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"  # type: ignore[union-attr]
+        finally:
+            process.terminate()
+
+
 def free_port() -> int:
     """Return a free port."""
     with socket.socket() as probe:
