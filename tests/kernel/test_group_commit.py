@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tokenpool.kernel import group_commit
 from tokenpool.kernel.errors import Unavailable, Undecided
 from tokenpool.kernel.group_commit import GroupCommit, Statement, Transaction
 
@@ -134,3 +135,45 @@ async def test_under_overload_what_begins_is_shed_and_what_ends_is_not() -> None
 
     assert ([0, 2, 4], 14, 100) == (await asyncio.gather(*waiting), await elsewhere, settled)
     assert 8 == await commits.admit("org_a", 4)
+
+
+async def spaced(commits: GroupCommit, first: int) -> None:
+    """Submit *first* operations at once, and when they are answered one more at every fifth turn of the loop."""
+    await asyncio.gather(*(commits.submit("org_a", n) for n in range(first)))
+    later = []
+    for number in range(first, first + 3):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        later.append(asyncio.create_task(commits.submit("org_a", number)))
+    await asyncio.gather(*later)
+
+
+@pytest.mark.parametrize(
+    ("first", "batches"),
+    [(3, [[0, 1, 2], [3], [4], [5]]), (4, [[0, 1, 2, 3], [4, 5, 6]])],
+)
+async def test_where_many_came_the_next_ones_ride_together(
+    monkeypatch: pytest.MonkeyPatch, first: int, batches: list[list[int]]
+) -> None:
+    """Behind three at once each later one commits alone; behind four the three that follow share a commit."""
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", 0.1)
+    seen: list[tuple[str, list[int]]] = []
+
+    await spaced(GroupCommit(Notebook(), doubling(seen)), first)
+
+    assert batches == [operations for _, operations in seen]
+
+
+async def test_those_who_ask_again_at_once_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight callers in a closed loop, three times: eight again are enough, and no pause of an hour begins."""
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", 3_600)
+    seen: list[tuple[str, list[int]]] = []
+    commits = GroupCommit(Notebook(), doubling(seen))
+
+    async def caller(number: int) -> None:
+        for _ in range(3):
+            await commits.submit("org_a", number)
+
+    await asyncio.gather(*map(caller, range(8)))
+
+    assert [8, 8, 8] == [len(operations) for _, operations in seen]

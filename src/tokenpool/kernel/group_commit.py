@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tokenpool.kernel.errors import Unavailable
 
+MANY, ENOUGH = 4, 16  # operations: so many in a batch, and the next waits until there are so many
+GATHER_SECONDS = 0.002  # or so long
+
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
 
@@ -116,7 +119,10 @@ class GroupCommit:
             await asyncio.gather(*self._running)
 
     async def _drain(self, organization_id: str, queue: deque[tuple[Any, asyncio.Future[Any]]]) -> None:
-        """Commit batches until the queue is empty; what arrives meanwhile rides in the next batch."""
+        """Commit batches until the queue is empty; what arrives meanwhile rides in the next batch.
+
+        Where many came at once more are about to come: the next batch waits for them, and the loop for fewer fsyncs.
+        """
         while queue:
             batch = [queue.popleft() for _ in range(min(len(queue), self._most))]
             operations = [operation for operation, _ in batch]
@@ -131,6 +137,10 @@ class GroupCommit:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
+            if len(batch) >= MANY:
+                await asyncio.sleep(0)  # those who were answered ask again
+                if len(queue) < min(len(batch), ENOUGH):
+                    await asyncio.sleep(GATHER_SECONDS)
         del self._waiting[organization_id]
 
 
