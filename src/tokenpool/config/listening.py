@@ -2,27 +2,36 @@
 
 A head is at most 64 KiB in 256 headers and must be complete within ten seconds; a body must come at
 1 KiB a second at least. Whoever is slower or larger gets an answer in the error envelope and the
-connection is closed, so slow clients cannot hold what others need.
+connection is closed, so slow clients cannot hold what others need. Whoever is refused before the
+body was read may finish it, unread: closing at once would take the answer back. What a proxy says of a client's
+address is believed of the proxies that the operator names, and of this machine's.
 """
 
 import asyncio
 import json
+import os
 import resource
 import socket
 from http import HTTPStatus
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tokenpool.kernel.errors import InvalidInput
 
 MOST_HEADERS = 256
 MOST_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 10.0
 UNREAD_MILLISECONDS = 90_000
+IDLE_SECONDS = 130  # proxies keep a connection for 60 or 120; who closes first must be who may ask
+LINGER_SECONDS = 30.0
 LEAST_BODY_BYTES = 10 * 1024  # within BODY_SECONDS
 MOST_CONNECTIONS = 10_000
 FILES_PER_CONNECTION = 2  # its own, and one to the provider
 OTHER_FILES = 100
+PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's name of it
 
 
 def options() -> dict[str, Any]:
@@ -35,9 +44,28 @@ def options() -> dict[str, Any]:
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
+        "forwarded_allow_ips": proxies(os.environ.get(PROXIES, "")),
         "timeout_graceful_shutdown": 20,
+        "timeout_keep_alive": IDLE_SECONDS,
         "limit_concurrency": min(MOST_CONNECTIONS, (hard - OTHER_FILES) // FILES_PER_CONNECTION),
     }
+
+
+def proxies(told: str) -> str:
+    """Return whose `X-Forwarded-For` is believed: addresses and networks as *told*, else this machine's.
+
+    Raises:
+        InvalidInput: something else, which would be believed of nobody; or `*`, which would be of everybody.
+    """
+    for one in told.split(",") if told else ():
+        try:
+            ip_network(one.strip())
+        except ValueError:
+            raise InvalidInput(
+                f"{PROXIES}: “{one.strip()}” is no address or network of a proxy; name it like 10.0.0.5, 10.0.0.0/24.",
+                field=PROXIES,
+            ) from None
+    return told or "127.0.0.1,::1"
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -47,6 +75,7 @@ class PatientProtocol(HttpToolsProtocol):
     _heard = False
     _in_head = True  # also before the first byte of a connection
     _unfinished = True
+    _lingers = False
     _head_bytes = 0
     _body_bytes = 0
     _refusal: tuple[HTTPStatus, str] = (HTTPStatus.BAD_REQUEST, "This is not an HTTP request.")
@@ -65,7 +94,9 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; what is unfinished after them is watched."""
+        """Take bytes; what is unfinished after them is watched, what nobody waits for is dropped."""
+        if self._lingers:
+            return
         self._heard = True
         if self._in_head:
             self._head_bytes += len(data)
@@ -93,6 +124,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Go on to the body."""
         super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", _Unhurried(self))
         self._in_head = False
         self._unwatch()
 
@@ -110,6 +142,16 @@ class PatientProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence has no remedy
         """Answer what could not be parsed."""
         self._refuse(*self._refusal)
+
+    def close_after_body(self) -> None:
+        """Close when the client does, or in half a minute: bytes that are not read would reset the answer too."""
+        if not self._unfinished or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._lingers = True
+        self.transport.write_eof()
+        self._unwatch()
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _watch(self) -> None:
         seconds = HEAD_SECONDS if self._in_head else BODY_SECONDS
@@ -142,6 +184,17 @@ class PatientProtocol(HttpToolsProtocol):
         """Tell whether bytes written now would not stand within another answer."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or (cycle.response_complete if self._in_head else not cycle.response_started)
+
+
+class _Unhurried:
+    """The connection as an answer sees it."""
+
+    def __init__(self, protocol: PatientProtocol) -> None:
+        self.close = protocol.close_after_body
+        self._transport = protocol.transport
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
+        return getattr(self._transport, name)
 
 
 def _too_large() -> str:
