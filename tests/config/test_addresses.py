@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokenpool.config.addresses import check_origin, check_upstream, is_loopback, origin
+from tokenpool.config.addresses import check_origin, check_upstream, is_loopback, origin, owns_its_host
 from tokenpool.kernel.errors import InvalidInput
 
 
@@ -94,3 +94,18 @@ def test_a_public_address_is_no_part_of_a_site(url: str) -> None:
     """Refused by name: paths are added to it."""
     with pytest.raises(InvalidInput, match=r"public_url: .* must end after host and port"):
         check_origin("public_url", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "owns"),
+    [
+        ("https://tokenpool.example.com", True),
+        ("https://tokenpool.example.com:443", True),
+        ("https://tokenpool.example.com:8443", False),
+        ("https://localhost", False),
+        ("http://127.0.0.1:8787", False),
+    ],
+)
+def test_which_hosts_are_told_to_be_opened_by_https_alone(url: str, owns: bool) -> None:
+    """Not one whose other ports may be somebody else's."""
+    assert owns == owns_its_host(url)

@@ -54,6 +54,12 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+def owns_its_host(url: str) -> bool:
+    """Tell whether *url* is https on the port that a name has by default, so that its host is ours to speak for."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and parts.port in (None, 443) and parts.hostname not in LOOPBACK
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether what is sent to *url* stays on this machine."""
     return urlsplit(url).hostname in LOOPBACK
