@@ -4,13 +4,16 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
-from installation import OWNER, Browser, Installation, installed
+from installation import OWNER, Browser, Installation, free_port, installed
 from terminal import ENTER, ESCAPE, UP, Terminal
+from tls_proxy import NGINX, Papers, nginx
 
 from .anthropic_provider import obeying
 from .conftest import Provider
@@ -21,10 +24,26 @@ __all__ = ["claude"]
 
 
 @pytest.fixture
-async def site(provider: Provider, tmp_path: Path) -> AsyncIterator[Installation]:
-    """Return a served installation whose owner has a seat with Claude Code and a limit of $50."""
+def papers(tmp_path: Path) -> Papers:
+    """Return a certificate for this machine."""
+    return Papers(tmp_path / "papers")
+
+
+@pytest.fixture(params=["plain", pytest.param("nginx", marks=pytest.mark.skipif(NGINX is None, reason="no nginx"))])
+async def site(
+    request: pytest.FixtureRequest, provider: Provider, papers: Papers, tmp_path: Path
+) -> AsyncIterator[Installation]:
+    """Return a served installation, itself and behind TLS; its owner has a seat with Claude Code and a limit of $50."""
     obeying(provider)
-    async with installed(tmp_path / "site", provider.url) as found:
+    async with AsyncExitStack() as stack:
+        settings, port = {}, free_port()
+        if request.param == "nginx":
+            settings["TOKENPOOL_PUBLIC_URL"] = f"https://localhost:{port}"
+        found = await stack.enter_async_context(installed(tmp_path / "site", provider.url, **settings))
+        if request.param == "nginx":
+            await stack.enter_async_context(nginx(found.url, papers, port))
+            session = await stack.enter_async_context(papers.session())
+            found = replace(found, url=settings["TOKENPOOL_PUBLIC_URL"], session=session)
         seat = f"/v1/tokenpool/members/{await found.owner_id()}/seat"
         await found.call("PUT", seat, {"seat_type": "chat_claude_code"})
         await limited(found, "5000")
@@ -47,7 +66,7 @@ async def spend(site: Installation, dollars: int) -> None:
 
 
 @pytest.fixture
-async def terminal(claude: Path, site: Installation, tmp_path: Path) -> AsyncIterator[Terminal]:
+async def terminal(claude: Path, site: Installation, papers: Papers, tmp_path: Path) -> AsyncIterator[Terminal]:
     """Return Claude Code as somebody has just installed it, on a machine that is told which gateway to use."""
     work = tmp_path / "home" / "work"
     (tmp_path / "home" / ".claude").mkdir(parents=True)
@@ -58,7 +77,7 @@ async def terminal(claude: Path, site: Installation, tmp_path: Path) -> AsyncIte
     (tmp_path / "home" / ".claude.json").write_text(json.dumps(known))
     environment = {
         "PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home"), "TERM": "xterm-256color", "DISABLE_AUTOUPDATER": "1",
-        "BROWSER": "/bin/true",
+        "BROWSER": "/bin/true", "NODE_EXTRA_CA_CERTS": str(papers.authority),
     }  # fmt: skip
     found = Terminal([str(claude)], environment=environment, folder=work)
     yield found
@@ -66,10 +85,10 @@ async def terminal(claude: Path, site: Installation, tmp_path: Path) -> AsyncIte
 
 
 async def test_a_person_signs_in_is_warned_refused_and_signs_out(
-    site: Installation, terminal: Terminal, provider: Provider, tmp_path: Path
+    site: Installation, terminal: Terminal, provider: Provider, papers: Papers, tmp_path: Path
 ) -> None:
     """A code let in on the console, an answer, 82 % of $50, the dollars, our sentence alone; 401 after `/logout`."""
-    await sign_in(terminal, site)
+    await sign_in(terminal, site, papers)
     token = json.loads((tmp_path / "home" / ".claude" / ".credentials.json").read_text())["enterpriseGateway"]["jwt"]
     await terminal.enters("one")
     await terminal.shows("Hello there")
@@ -100,18 +119,18 @@ async def status(site: Installation, token: str) -> int:
         return answer.status
 
 
-async def sign_in(terminal: Terminal, site: Installation) -> str:
+async def sign_in(terminal: Terminal, site: Installation, papers: Papers) -> str:
     """Walk through `/login`: trust the gateway, let its code in on the console, confirm who it is."""
     await terminal.shows("Choose the text style")
     terminal.types(ENTER)
     await terminal.shows(f"Gateway: {site.url}", "Enter to connect")
     terminal.types(ENTER)
-    await terminal.shows("Trust gateway 127.0.0.1?", "No, cancel login")
+    await terminal.shows(f"Trust gateway {urlsplit(site.url).hostname}?", "No, cancel login")
     terminal.types(UP + ENTER)
     screen = await terminal.shows("confirm this code on the verification page", f"{site.url}/device")
     code = re.search(r"Code:([A-Z]{4}-[A-Z]{4})", screen)
     assert code is not None
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+    async with papers.session() as session:
         browser = Browser(site.url, session)
         await browser.sign_in()
         page = f"/device?user_code={code[1]}"

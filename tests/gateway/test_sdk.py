@@ -70,12 +70,14 @@ def typescript(version: str) -> tuple[list[str], dict[str, str]]:
     return ["node", str(SPEAKS / "speaks.mjs"), str(folder)], {}
 
 
-async def told(program: tuple[list[str], dict[str, str]], gate: Gate, what: str) -> tuple[str, dict[str, Any]]:
+async def told(
+    program: tuple[list[str], dict[str, str]], gate: Gate, what: str, **more: str
+) -> tuple[str, dict[str, Any]]:
     """Run *program* against the gateway and return the SDK's version and what it was told."""
     command, environment = program
     process = await asyncio.create_subprocess_exec(
         *command, gate.url, gate.key, what, stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], **environment, **more},
     )  # fmt: skip
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     version, found = json.loads(out)

@@ -21,6 +21,7 @@ from tokenpool.metering.extract import Reported
 logger = logging.getLogger("tokenpool.gateway")
 
 OK = 200
+AT_ONCE = {"x-accel-buffering": "no"}  # a proxy in front passes on every piece as it comes
 READ_SECONDS = 30.0  # twice this is the patience with a client that does not read
 REFUSED = "the model refused before any output"
 
@@ -46,7 +47,8 @@ class Relay(Response):
         self._meter, self._outward, self._drains = meter, outward, drains
         self.status_code = answer.status
         self.background: BackgroundTask | None = None
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        told = {**headers, **AT_ONCE}
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Relay until the provider ends, the provider breaks, or the client leaves; then settle."""
@@ -192,7 +194,7 @@ def relay_pieces(answer: Answer, named: Mapping[str, str]) -> Response:
         finally:
             answer.close()
 
-    return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers), **named})
+    return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers), **named, **AT_ONCE})
 
 
 async def read(answer: Answer) -> bytes:
