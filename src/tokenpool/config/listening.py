@@ -83,6 +83,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self._seen_by_answers = cast("asyncio.Transport", _Unhurried(self))
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: a peer that takes nothing for so long is gone
             connected = transport.get_extra_info("socket")
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
@@ -124,7 +125,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Go on to the body."""
         super().on_headers_complete()
-        self.cycle.transport = cast("asyncio.Transport", _Unhurried(self))
+        self.cycle.transport = self._seen_by_answers
         self._in_head = False
         self._unwatch()
 
@@ -145,7 +146,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def close_after_body(self) -> None:
         """Close when the client does, or in half a minute: bytes that are not read would reset the answer too."""
-        if not self._unfinished or not self.transport.can_write_eof():
+        if not self._unfinished or self.transport.is_closing():
             self.transport.close()
             return
         self._lingers = True
@@ -191,10 +192,8 @@ class _Unhurried:
 
     def __init__(self, protocol: PatientProtocol) -> None:
         self.close = protocol.close_after_body
-        self._transport = protocol.transport
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
-        return getattr(self._transport, name)
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
 
 
 def _too_large() -> str:
