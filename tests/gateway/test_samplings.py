@@ -94,6 +94,7 @@ def test_each_sampling_reads_the_window_and_may_write_all_its_tokens() -> None:
         (45_000, [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}], 1),
         (10, [{"type": "compact_20260112", "trigger": {"type": "new", "value": "x"}}], 2),
         (46_000, [{"type": "compact_20260112"}, {"type": "compact_20260112", "trigger": {"value": 50_000}}], 2),
+        (10, [{"type": "compact_20260112", "trigger": "now"}, {"type": "compact_20260112"}], 2),
         (10**6, [{"type": "clear_tool_uses_20250919"}, {"type": "clear_thinking_20251015", "keep": "all"}], 1),
     ],
 )
@@ -115,7 +116,7 @@ def test_tools_and_summaries_together_sample_twice_a_round() -> None:
     assert (6_000_000, 6) == (shape.input_tokens, shape.samplings)
 
 
-@pytest.mark.parametrize("edit", ["compact", {"type": "rewrite_20270101"}, {}, None, 7])
+@pytest.mark.parametrize("edit", ["compact_20260112", "clear_tool_uses_20250919", {"type": "rewrite_20270101"}, {}, 7])
 def test_an_edit_that_nobody_knows_is_refused(edit: Any) -> None:
     """It may sample whatever it likes."""
     with pytest.raises(Unbounded, match="context_management"):

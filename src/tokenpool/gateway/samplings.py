@@ -83,21 +83,21 @@ def _most_uses(kind: str, tool: Any) -> int:  # noqa: ANN401 - an object of the 
 
 
 def _trigger(body: dict[str, Any]) -> int | None:
-    """Return the prompt length at which a compaction edit acts, or None without one."""
+    """Return the shortest prompt, in tokens, at which a compaction edit acts, or None without one."""
     management = body.get("context_management")
     if management is None:
         return None
     edits = management.get("edits") or [] if isinstance(management, dict) else None
     if not isinstance(edits, list):
         raise InvalidInput("context_management: must be an object with a list of edits.", field="context_management")
-    trigger = None
+    triggers = []
     for edit in edits:
-        kind = str(edit.get("type") if isinstance(edit, dict) else edit)
+        kind = str(edit.get("type")) if isinstance(edit, dict) else ""
         if kind.startswith(COMPACTING_EDITS):
             told = edit.get("trigger") or {"value": DEFAULT_TRIGGER_TOKENS}
             value = told.get("value") if isinstance(told, dict) else None
-            trigger = min(trigger or DEFAULT_TRIGGER_TOKENS * 100, value if type(value) is int else 0)
+            triggers.append(value if type(value) is int else 0)
         elif not kind.startswith(CLEARING_EDITS):
             sentence = f"context_management: the edit “{kind[:40]}” may bill more than is held; leave it out."
             raise Unbounded(sentence, field="context_management")
-    return trigger
+    return min(triggers, default=None)
