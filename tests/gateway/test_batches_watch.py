@@ -9,7 +9,6 @@ from django.db import OperationalError
 
 from tokenpool.audit.models import AuditEvent
 from tokenpool.compliance import verify
-from tokenpool.gateway import overruns
 from tokenpool.gateway.batches import creation, watch
 from tokenpool.gateway.batches.watch import Watch
 from tokenpool.gateway.resolver import Resolver
@@ -451,20 +450,3 @@ async def test_a_provider_that_was_removed_leaves_the_holds(gate: Gate, batches:
 
     assert (502, True) == (status, "not set up here any more" in answer["error"]["message"])
     assert (0, BOUND) == gate.account()
-
-
-async def test_a_cost_above_its_hold_is_billed_and_told(
-    gate: Gate, batches: Batches, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hundred times the output that was asked for: billed in truth, and told to the audit."""
-    told: list[int] = []
-    monkeypatch.setattr(overruns, "tell", lambda *facts: told.append(facts[2]))
-    batches.outcomes = [succeeded({"input_tokens": 10, "output_tokens": 10_000, "service_tier": "batch"})]
-    await created(gate, 1)
-    batches.ended.update(batches.sent)
-
-    await watched(gate)
-    await gate.at_rest()
-
-    cost = 10 * 2_000 + 10_000 * 10_000
-    assert ((cost, 0), [cost - BOUND]) == (gate.account(), told)

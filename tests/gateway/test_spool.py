@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tokenpool.audit.models import AuditEvent
-from tokenpool.gateway import overruns, spool
+from tokenpool.gateway import spool
 from tokenpool.gateway.spool import Spool
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Unavailable, Undecided
@@ -132,14 +131,6 @@ async def test_what_cannot_be_read_stops_nobody(gate: Gate, away: list[bool]) ->
     assert 1 == await gate.parts.spool.replay(gate.parts.commits)
     assert (COST, 0) == gate.account()
     assert ([], True) == (gate.parts.spool.waiting(), damaged.with_suffix(".refused").exists())
-
-
-async def test_a_cost_above_its_hold_is_in_the_audit(gate: Gate) -> None:
-    """The system tells which hold and by how much."""
-    overruns.tell(gate.org.organization_id, "hold_1", 7)
-
-    event = AuditEvent.objects.order_by("-sequence")[0]
-    assert ("hold_overrun", "hold_1", {"overrun_nano": 7}) == (event.action, event.subject_id, event.after)
 
 
 def test_a_tools_time_comes_back_from_the_disk_as_it_was() -> None:

@@ -91,7 +91,8 @@ class Attempt:
                 await asyncio.sleep(pause)
                 continue
             if isinstance(answer, Done) and answer.overrun_nano:
-                self._tell_overrun(answer.overrun_nano)
+                told = sync_to_async(overruns.tell)(self.organization_id, self.hold_id, answer.overrun_nano)
+                self.parts.background(told)
             return
         await self._spool(operation)
 
@@ -102,9 +103,3 @@ class Attempt:
             logger.critical("hold %s could not be ended; it stays held until its evidence is settled", self.hold_id)
             raise Unavailable("The settlement could not be written; the answer is withheld until it can.") from error
         logger.warning("the database is away: the end of hold %s waits in the journal", self.hold_id)
-
-    def _tell_overrun(self, nano: int) -> None:
-        """Log and audit what must not happen: a cost above its hold. It is billed in truth."""
-        logger.error("hold %s cost %s nano-dollars more than it held", self.hold_id, nano)
-        told = sync_to_async(overruns.tell)(self.organization_id, self.hold_id, nano)
-        self.parts.background(told)
