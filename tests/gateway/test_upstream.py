@@ -131,7 +131,7 @@ async def test_nothing_but_the_named_loopback_reaches_this_machine(monkeypatch: 
     upstream = Upstream(name="x", url=f"http://{host}:{server.getsockname()[1]}", api_key="k")
 
     with pytest.raises(UpstreamAway):
-        await upstream.send("GET", "/v1/models", headers=Headers(), body=None, stream=False)
+        await upstream.send("GET", "/v1/models", headers=Headers(), stream=False)
 
     server.setblocking(False)
     with pytest.raises(BlockingIOError):

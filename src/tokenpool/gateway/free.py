@@ -83,9 +83,7 @@ async def list_models(form: Format[Any], parts: Parts, request: Request) -> Resp
     return JSONResponse(_listed(found, form), headers=form.named(request.state.request_id))
 
 
-async def _passed(
-    upstream: Upstream, path: str, form: Format[Any], request: Request, *, body: bytes | None = None
-) -> Response:
+async def _passed(upstream: Upstream, path: str, form: Format[Any], request: Request, *, body: bytes = b"") -> Response:
     answer = await upstream.send(
         request.method, path, query=query_of(request), headers=request.headers, body=body, stream=False
     )
@@ -99,7 +97,7 @@ async def _models_of(upstream: Upstream, request: Request) -> list[Mapping[str, 
     """Return the models that *upstream* tells, None when it does not answer with a list."""
     with suppress(UpstreamAway, ValueError, RecursionError):
         answer = await upstream.send(
-            "GET", "/v1/models", query=WHOLE_LIST[upstream.speaks], headers=request.headers, body=None, stream=False
+            "GET", "/v1/models", query=WHOLE_LIST[upstream.speaks], headers=request.headers, stream=False
         )
         told = json.loads(await forward.read(answer))
         data = told.get("data") if answer.status == forward.OK and isinstance(told, dict) else None

@@ -54,7 +54,7 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
         raise NotFound(f"{request.method} /v1/{path[:80]} is not served here: {cost.value}")
     body = await read_body(request, facts.member_id)
     answer = await upstream.send(
-        request.method, f"/v1/{path}", query=query_of(request), headers=request.headers, body=body or None, stream=True
+        request.method, f"/v1/{path}", query=query_of(request), headers=request.headers, body=body, stream=True
     )
     named = form.named(request.state.request_id)
     if answer.status >= _LEAST_ERROR:

@@ -43,8 +43,10 @@ class UpstreamAway(TokenpoolError):
 
     status = 502
     kind = "api_error"
-    worked = False
-    reached = True
+
+    def __init__(self, message: str, *, worked: bool = False, reached: bool = True) -> None:
+        super().__init__(message)
+        self.worked, self.reached = worked, reached
 
 
 class Upstream:
@@ -70,7 +72,7 @@ class Upstream:
         self.origin = Origin(url, internal=internal)
 
     async def send(
-        self, method: str, path: str, *, query: str = "", headers: Headers, body: bytes | None, stream: bool
+        self, method: str, path: str, *, query: str = "", headers: Headers, body: bytes = b"", stream: bool
     ) -> Answer:
         """Send a request to *path* and return the answer once its headers are here; the caller reads or closes it.
 
@@ -86,7 +88,7 @@ class Upstream:
                 method,
                 f"{target}?{query}" if query else target,
                 headers=self._outbound(headers),
-                body=body or b"",
+                body=body,
                 patience=STREAM_IDLE_SECONDS if stream else ANSWER_SECONDS,
             )
         except Broken as error:
@@ -96,9 +98,7 @@ class Upstream:
             raise UpstreamAway(f"The provider answered with a redirect ({answer.status}), and none is followed.")
         if dict(answer.headers).get("content-encoding", "identity") != "identity":
             answer.close()
-            away = UpstreamAway("The provider's answer is compressed, which nobody asked for.")
-            away.worked = True
-            raise away
+            raise UpstreamAway("The provider's answer is compressed, which nobody asked for.", worked=True)
         return answer
 
     def hiding(self, body: bytes) -> bytes:
@@ -128,12 +128,8 @@ def _away(error: Broken, *, stream: bool, seconds: float) -> UpstreamAway:
     """Tell apart a request that nobody took, or whose answer had not begun, from a whole answer that was lost."""
     unreached = isinstance(error, Unreached)
     if stream or unreached or seconds < STALE_SECONDS:
-        away = UpstreamAway(f"The provider cannot be reached ({error}). Nothing was billed.")
-        away.reached = not unreached
-        return away
-    away = UpstreamAway(f"The provider did not answer ({error}); it was billed as an estimate.")
-    away.worked = True
-    return away
+        return UpstreamAway(f"The provider cannot be reached ({error}). Nothing was billed.", reached=not unreached)
+    return UpstreamAway(f"The provider did not answer ({error}); it was billed as an estimate.", worked=True)
 
 
 async def whole(answer: Answer) -> bytes:

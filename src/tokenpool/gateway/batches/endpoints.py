@@ -166,7 +166,7 @@ def _upstream(parts: Parts, row: BatchRow) -> Upstream:
 
 
 async def _ask(request: Request, upstream: Upstream, method: str, path: str) -> Answer:
-    return await upstream.send(method, path, query=query_of(request), headers=request.headers, body=None, stream=True)
+    return await upstream.send(method, path, query=query_of(request), headers=request.headers, stream=True)
 
 
 def _named(request: Request) -> dict[str, str]:

@@ -144,7 +144,7 @@ async def settle(parts: Parts, row: BatchRow, upstream: Upstream) -> bool:
         UpstreamAway: the provider does not give them, or not all of them.
         Unavailable: the database did not take it.
     """
-    reply = await upstream.send("GET", path_of(row) + "/results", headers=NOBODY, body=None, stream=True)
+    reply = await upstream.send("GET", path_of(row) + "/results", headers=NOBODY, stream=True)
     if reply.status != forward.OK:
         reply.close()
         raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
@@ -182,7 +182,7 @@ async def chunks(found: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
 
 
 async def _document(upstream: Upstream, path: str) -> dict[str, Any]:
-    reply = await upstream.send("GET", path, headers=NOBODY, body=None, stream=True)
+    reply = await upstream.send("GET", path, headers=NOBODY, stream=True)
     body = await forward.read(reply)
     if reply.status != forward.OK:
         raise UpstreamAway(f"The provider answered {reply.status}.")
@@ -197,7 +197,7 @@ async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dic
     """
     query = f"limit={PAGE}"
     for _ in range(MOST_PAGES):
-        reply = await upstream.send("GET", PATH, query=query, headers=NOBODY, body=None, stream=True)
+        reply = await upstream.send("GET", PATH, query=query, headers=NOBODY, stream=True)
         body = await forward.read(reply)
         found = json.loads(body) if reply.status == forward.OK else None
         data = found.get("data") if isinstance(found, dict) else None
@@ -213,7 +213,7 @@ async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dic
 async def _first_hold(upstream: Upstream, upstream_id: str) -> str:
     """Return the hold that the first result of a provider's batch names, "" when it has none that can be read."""
     path = f"{PATH}/{quote(upstream_id, safe='')}/results"
-    reply = await upstream.send("GET", path, headers=NOBODY, body=None, stream=True)
+    reply = await upstream.send("GET", path, headers=NOBODY, stream=True)
     if reply.status != forward.OK:
         reply.close()
         raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
