@@ -13,7 +13,7 @@ from tokenpool.gateway.connections import Answer, Broken
 from tokenpool.gateway.formats import Outward
 from tokenpool.gateway.journal import Journal
 from tokenpool.gateway.settle import Attempt
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, whole
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
 from tokenpool.kernel.errors import InvalidInput, traced
 from tokenpool.metering.events import Meter
 from tokenpool.metering.extract import Reported
@@ -172,12 +172,12 @@ async def relay_whole(
     return Response(body, answer.status, dict(headers))
 
 
-async def relay_error(
-    answer: Answer, attempt: Attempt | None, upstream: Upstream, named: Mapping[str, str]
-) -> Response:
-    """Return the provider's error in its words (clients match them), its account hidden; a hold ends without cost."""
-    if attempt is not None:
-        await attempt.void(f"upstream answered {answer.status}")
+async def relay_error(answer: Answer, upstream: Upstream, named: Mapping[str, str]) -> Response:
+    """Return the provider's error in its words (clients match them), its account hidden.
+
+    Raises:
+        UpstreamAway: it broke off.
+    """
     body = await read(answer)
     return Response(upstream.hiding(body), answer.status, {**inbound(answer.headers), **named})
 
@@ -195,18 +195,6 @@ def relay_pieces(answer: Answer, named: Mapping[str, str]) -> Response:
             answer.close()
 
     return StreamingResponse(pieces(), answer.status, {**inbound(answer.headers), **named, **AT_ONCE})
-
-
-async def read(answer: Answer) -> bytes:
-    """Return the whole body.
-
-    Raises:
-        UpstreamAway: it broke off.
-    """
-    try:
-        return await whole(answer)
-    except Broken as error:
-        raise UpstreamAway("The provider's answer broke off. Nothing was billed.") from error
 
 
 async def _disconnected(receive: Receive) -> None:

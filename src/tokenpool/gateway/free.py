@@ -20,7 +20,7 @@ from tokenpool.gateway.formats import Format
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.openai.formats import CHAT
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
 from tokenpool.kernel.errors import InvalidInput, NotFound
 
 _MODEL = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9][A-Za-z0-9._:@+-]*)*", re.ASCII)
@@ -89,8 +89,8 @@ async def _passed(upstream: Upstream, path: str, form: Format[Any], request: Req
     )
     named = form.named(request.state.request_id)
     if answer.status != forward.OK:
-        return await forward.relay_error(answer, None, upstream, named)
-    return Response(await forward.read(answer), answer.status, {**inbound(answer.headers), **named})
+        return await forward.relay_error(answer, upstream, named)
+    return Response(await read(answer), answer.status, {**inbound(answer.headers), **named})
 
 
 async def _models_of(upstream: Upstream, request: Request) -> list[Mapping[str, Any]] | None:
@@ -99,7 +99,7 @@ async def _models_of(upstream: Upstream, request: Request) -> list[Mapping[str, 
         answer = await upstream.send(
             "GET", "/v1/models", query=WHOLE_LIST[upstream.speaks], headers=request.headers, stream=False
         )
-        told = json.loads(await forward.read(answer))
+        told = json.loads(await read(answer))
         data = told.get("data") if answer.status == forward.OK and isinstance(told, dict) else None
         if isinstance(data, list):
             return [model for model in data if isinstance(model, dict)]

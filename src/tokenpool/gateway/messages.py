@@ -121,7 +121,8 @@ async def _answer(
         await (attempt.settle_estimate("no_answer") if error.worked else attempt.void("provider away"))
         return from_error(error, request.state.request_id, form.envelope)
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, attempt, upstream, named)
+        await attempt.void(f"upstream answered {reply.status}")
+        return await forward.relay_error(reply, upstream, named)
     headers = {**inbound(reply.headers), **refusals.under_limit(answer.fullest), **named}
     if answer.clamped:
         headers["x-tokenpool-max-tokens"] = str(call.told(answer.max_output))

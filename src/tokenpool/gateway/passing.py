@@ -58,7 +58,7 @@ async def pass_on(form: Format[Any], parts: Parts, request: Request) -> Response
     )
     named = form.named(request.state.request_id)
     if answer.status >= _LEAST_ERROR:
-        return await forward.relay_error(answer, None, upstream, named)
+        return await forward.relay_error(answer, upstream, named)
     return forward.relay_pieces(answer, named)
 
 

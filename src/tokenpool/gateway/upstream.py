@@ -132,19 +132,21 @@ def _away(error: Broken, *, stream: bool, seconds: float) -> UpstreamAway:
     return UpstreamAway(f"The provider did not answer ({error}); it was billed as an estimate.", worked=True)
 
 
-async def whole(answer: Answer) -> bytes:
+async def read(answer: Answer) -> bytes:
     """Return the whole body of an answer.
 
     Raises:
-        Broken: the connection did, or the body is larger than any answer of a model; the rest is not read.
+        UpstreamAway: it broke off, or is larger than any answer of a model; the rest is not read.
     """
     pieces, size = [], 0
     try:
         async for piece in answer:
             size += len(piece)
             if size > MOST_ANSWER_BYTES:
-                raise Broken("an answer without end")
+                raise UpstreamAway("The provider's answer has no end. Nothing was billed.")
             pieces.append(piece)
+    except Broken as error:
+        raise UpstreamAway("The provider's answer broke off. Nothing was billed.") from error
     finally:
         answer.close()
     return b"".join(pieces)

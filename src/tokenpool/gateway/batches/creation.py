@@ -24,7 +24,7 @@ from tokenpool.gateway.journal import evidence_of
 from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS, attribution, query_of
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.priced import Priced
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
 from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, Unavailable, Undecided
@@ -146,9 +146,9 @@ async def send(parts: Parts, request: Request, sent: Sent, upstream: Upstream, h
             reply.close()
             return await _unconfirmed(parts, request, row)
         await give_back(parts, row, sent.hold_ids, f"upstream answered {reply.status}")
-        return await forward.relay_error(reply, None, upstream, {"request-id": request.state.request_id})
+        return await forward.relay_error(reply, upstream, {"request-id": request.state.request_id})
     try:
-        document = documents.read(await forward.read(reply))
+        document = documents.read(await read(reply))
     except (UpstreamAway, InvalidInput):
         return await _unconfirmed(parts, request, row)
     await parts.background(_adopt(parts, row, document))

@@ -14,7 +14,7 @@ from tokenpool.gateway.batches.ending import Results
 from tokenpool.gateway.connections import Answer
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, lines
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, lines, read
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
 from tokenpool.limits import message_batches
@@ -87,9 +87,9 @@ async def delete(parts: Parts, request: Request) -> Response:
             raise Conflict(
                 "The batch has not ended, or its results are not settled yet; cancel it, or ask again later."
             )
-    reply = await _ask(request, upstream, "DELETE", watch.path_of(row))
+    reply = await _ask(request, upstream, "DELETE", watch.path_of(row.upstream_id))
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, None, upstream, _named(request))
+        return await forward.relay_error(reply, upstream, _named(request))
     reply.close()
     await message_batches.delete(parts.store, row)
     return JSONResponse({"id": row.id, "type": "message_batch_deleted"}, headers=_named(request))
@@ -100,9 +100,9 @@ async def results(parts: Parts, request: Request) -> Response:
     row = await _mine(parts, request)
     documents.confirmed(row)
     upstream = _upstream(parts, row)
-    reply = await _ask(request, upstream, "GET", watch.path_of(row) + "/results")
+    reply = await _ask(request, upstream, "GET", watch.path_of(row.upstream_id) + "/results")
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, None, upstream, _named(request))
+        return await forward.relay_error(reply, upstream, _named(request))
     found = Results(parts, row, await message_batches.requests_of(parts.store, row))
     passing = _passing(parts, row, found, watch.chunks(lines(reply)))
     first = await anext(passing, b"")  # before the head: a database that is away is told by its status
@@ -129,12 +129,12 @@ async def _described(parts: Parts, request: Request, row: BatchRow, method: str,
     """Ask the provider about a batch and answer with what it says."""
     documents.confirmed(row)
     upstream = _upstream(parts, row)
-    reply = await _ask(request, upstream, method, watch.path_of(row) + verb)
+    reply = await _ask(request, upstream, method, watch.path_of(row.upstream_id) + verb)
     if reply.status != forward.OK:
-        return await forward.relay_error(reply, None, upstream, _named(request))
+        return await forward.relay_error(reply, upstream, _named(request))
     headers = inbound(reply.headers)
     try:
-        document = documents.read(await forward.read(reply))
+        document = documents.read(await read(reply))
     except InvalidInput as error:
         raise UpstreamAway("The provider's answer is no batch.") from error
     await message_batches.describe(parts.store, row, documents.text(document))

@@ -21,8 +21,9 @@ from tokenpool.gateway import forward
 from tokenpool.gateway.batches import documents, ending
 from tokenpool.gateway.batches.creation import LOOK, PATH, give_back
 from tokenpool.gateway.batches.ending import AT_ONCE, MOST_BYTES, Results
+from tokenpool.gateway.connections import Answer
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.upstream import Upstream, UpstreamAway, lines
+from tokenpool.gateway.upstream import Upstream, UpstreamAway, lines, read
 from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput, Unavailable, traced
 from tokenpool.limits import message_batches
@@ -104,7 +105,7 @@ class Watch:
             await self._look_for(row, upstream, age)
 
     async def _follow(self, row: BatchRow, upstream: Upstream) -> None:
-        document = await _document(upstream, path_of(row))
+        document = documents.read(await read(await _asked(upstream, path_of(row.upstream_id))))
         await message_batches.describe(self._parts.store, row, documents.text(document))
         if document.get("processing_status") == ENDED:
             await settle(self._parts, row, upstream)
@@ -144,10 +145,7 @@ async def settle(parts: Parts, row: BatchRow, upstream: Upstream) -> bool:
         UpstreamAway: the provider does not give them, or not all of them.
         Unavailable: the database did not take it.
     """
-    reply = await upstream.send("GET", path_of(row) + "/results", headers=NOBODY, stream=True)
-    if reply.status != forward.OK:
-        reply.close()
-        raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
+    reply = await _asked(upstream, path_of(row.upstream_id) + "/results")
     results = Results(parts, row, await message_batches.requests_of(parts.store, row))
     async with aclosing(lines(reply)) as found:
         async for chunk in chunks(found):
@@ -163,9 +161,9 @@ async def over(parts: Parts, row: BatchRow) -> bool:
     return True
 
 
-def path_of(row: BatchRow) -> str:
-    """Return where the provider has a batch; its own addresses in what it says are not followed."""
-    return f"{PATH}/{quote(row.upstream_id, safe='')}"
+def path_of(upstream_id: str) -> str:
+    """Return where the provider has a batch of its own id; addresses in what it says are not followed."""
+    return f"{PATH}/{quote(upstream_id, safe='')}"
 
 
 async def chunks(found: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
@@ -181,12 +179,17 @@ async def chunks(found: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
         yield chunk
 
 
-async def _document(upstream: Upstream, path: str) -> dict[str, Any]:
-    reply = await upstream.send("GET", path, headers=NOBODY, stream=True)
-    body = await forward.read(reply)
+async def _asked(upstream: Upstream, path: str, query: str = "") -> Answer:
+    """Return what the provider answers when it is asked by nobody's request.
+
+    Raises:
+        UpstreamAway: it does not answer, or with an error.
+    """
+    reply = await upstream.send("GET", path, query=query, headers=NOBODY, stream=True)
     if reply.status != forward.OK:
-        raise UpstreamAway(f"The provider answered {reply.status}.")
-    return documents.read(body)
+        reply.close()
+        raise UpstreamAway(f"The provider answered {reply.status} to GET {path}.")
+    return reply
 
 
 async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dict[str, Any]]]:
@@ -197,14 +200,12 @@ async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dic
     """
     query = f"limit={PAGE}"
     for _ in range(MOST_PAGES):
-        reply = await upstream.send("GET", PATH, query=query, headers=NOBODY, stream=True)
-        body = await forward.read(reply)
-        found = json.loads(body) if reply.status == forward.OK else None
+        found = json.loads(await read(await _asked(upstream, PATH, query)))
         data = found.get("data") if isinstance(found, dict) else None
         if not isinstance(data, list):
-            raise UpstreamAway(f"The provider answered {reply.status} when asked for its batches.")
+            raise UpstreamAway("The provider's list of batches is none.")
         yield [one for one in data if _at(one) >= since]
-        if not found or not found.get("has_more") or not data or _at(data[-1]) < since:
+        if not found.get("has_more") or not data or _at(data[-1]) < since:
             return
         query = f"limit={PAGE}&after_id={quote(str(data[-1]['id']), safe='')}"
     raise UpstreamAway("The provider lists too many batches.")
@@ -212,11 +213,7 @@ async def _listed(upstream: Upstream, since: datetime) -> AsyncIterator[list[dic
 
 async def _first_hold(upstream: Upstream, upstream_id: str) -> str:
     """Return the hold that the first result of a provider's batch names, "" when it has none that can be read."""
-    path = f"{PATH}/{quote(upstream_id, safe='')}/results"
-    reply = await upstream.send("GET", path, headers=NOBODY, stream=True)
-    if reply.status != forward.OK:
-        reply.close()
-        raise UpstreamAway(f"The provider answered {reply.status} when asked for the results.")
+    reply = await _asked(upstream, path_of(upstream_id) + "/results")
     async with aclosing(lines(reply)) as found:
         async for line in found:
             if result := ending.read(line)[1]:
