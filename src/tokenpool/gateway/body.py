@@ -55,6 +55,27 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
     return body, seen
 
 
+def model_of(body: dict[str, Any]) -> str:
+    """Return the name of the model that a body asks for.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidInput("model: must be the name of a model.", field="model")
+    return model
+
+
+def no_constant(text: str) -> NoReturn:
+    """Refuse the names of numbers that Python reads and JSON does not have.
+
+    Raises:
+        InvalidInput: always.
+    """
+    raise InvalidInput(f"The body has {text}, which is not JSON.")
+
+
 def _walk(blocks: object, seen: Seen) -> None:
     """Note what stands where the API reads content: image data, tools defined inline, kinds of block nobody knows.
 
@@ -92,12 +113,3 @@ def _look(found: dict[str, Any], seen: Seen) -> None:
             seen.unbounded_media = True
     elif kind in ("file", "container_upload") or "file_id" in found:
         seen.unbounded_media = True
-
-
-def no_constant(text: str) -> NoReturn:
-    """Refuse the names of numbers that Python reads and JSON does not have.
-
-    Raises:
-        InvalidInput: always.
-    """
-    raise InvalidInput(f"The body has {text}, which is not JSON.")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenpool.gateway.body import Seen, parse_body
+from tokenpool.gateway.body import Seen, model_of, parse_body
 from tokenpool.gateway.parameters import PARAMETERS, PRICED_VALUES, Class
 from tokenpool.gateway.samplings import Samplings, samplings_of
 from tokenpool.kernel.errors import InvalidInput, Unbounded
@@ -124,7 +124,7 @@ def read_call(raw: bytes) -> Call:
     max_tokens = _max_tokens(body)
     return Call(
         raw=raw,
-        model=_model(body),
+        model=model_of(body),
         max_tokens=max_tokens,
         stream=body.get("stream") is True,
         us_only=body.get("inference_geo") == "us",
@@ -134,13 +134,6 @@ def read_call(raw: bytes) -> Call:
         samplings=samplings,
         seen=seen,
     )
-
-
-def _model(body: dict[str, Any]) -> str:
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidInput("model: must be the name of a model.", field="model")
-    return model
 
 
 def _max_tokens(body: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from tokenpool.gateway import forward
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.authenticate import authenticate, entitle
-from tokenpool.gateway.body import parse_body
+from tokenpool.gateway.body import model_of, parse_body
 from tokenpool.gateway.formats import Format
 from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.openai.formats import CHAT
@@ -44,10 +44,7 @@ async def count_tokens(form: Format[Any], parts: Parts, request: Request) -> Res
     entitle(facts)
     raw = await read_body(request, facts.member_id)
     body, _ = parse_body(raw)
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidInput("model: must be the name of a model.", field="model")
-    upstream = parts.upstreams.serving(model, form.speaks)
+    upstream = parts.upstreams.serving(model_of(body), form.speaks)
     return await _passed(upstream, "/v1/messages/count_tokens", form, request, body=raw)
 
 

@@ -8,7 +8,7 @@ A hold is for all of a call's choices together.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokenpool.gateway.body import parse_body
+from tokenpool.gateway.body import model_of, parse_body
 from tokenpool.gateway.call import FLOOR_OUTPUT, MOST_OUTPUT, OVERHEAD_TOKENS
 from tokenpool.gateway.openai import content
 from tokenpool.gateway.openai.content import Content
@@ -183,10 +183,7 @@ def _read(raw: bytes, parameters: dict[str, Class]) -> dict[str, Any]:
 
 
 def _call(raw: bytes, body: dict[str, Any], found: Content, *, limit: str = "") -> OpenAiCall:
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidInput("model: must be the name of a model.", field="model")
-    asked = body.get(limit)
+    model, asked = model_of(body), body.get(limit)
     if asked is not None and (type(asked) is not int or not 0 <= asked <= MOST_OUTPUT):
         raise InvalidInput(f"{limit}: must be a whole number from 0 to {MOST_OUTPUT:,}.", field=limit)
     cache = body.get("prompt_cache_options")
