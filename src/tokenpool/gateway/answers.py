@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from tokenpool.gateway.admission import TooMany, bodies
 from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import ids
-from tokenpool.kernel.errors import NotAuthenticated, TokenpoolError, Unavailable, traced
+from tokenpool.kernel.errors import TokenpoolError, Unavailable, traced
 
 logger = logging.getLogger("tokenpool.gateway")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,7 +48,7 @@ def from_error(error: TokenpoolError, request_id: str, written: Envelope = envel
         headers = {"retry-after": "1"}
     elif isinstance(error, Unavailable):
         headers = {"retry-after": str(RETRY_SECONDS)}
-    elif not isinstance(error, NotAuthenticated) and error.status >= 500:  # noqa: PLR2004
+    elif error.status >= 500:  # noqa: PLR2004
         headers = {}
     if error.status == TOO_LARGE:
         headers["connection"] = "close"  # the rest of the body is not waited for

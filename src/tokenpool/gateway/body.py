@@ -41,8 +41,6 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
 
     try:
         body = json.loads(raw.decode(), object_pairs_hook=check, parse_constant=no_constant)
-    except InvalidInput:
-        raise
     except UnicodeDecodeError as error:
         raise InvalidInput("The body is not UTF-8.") from error
     except RecursionError as error:

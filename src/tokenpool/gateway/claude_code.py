@@ -124,4 +124,5 @@ def _spent(nano: int) -> dict[str, int | None]:
 
 def _number(text: str) -> int | float:
     """Read a number as the client writes it again, so that its checksum is ours: 5.00 is 5."""
-    return int(text[: text.index(".")]) if not text.partition(".")[2].strip("0") else float(text)
+    number = float(text)
+    return int(number) if number.is_integer() else number

@@ -1,6 +1,5 @@
 """What the hold API is told: its bodies, what they bound, and usage as a provider or token classes name it."""
 
-import json
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,22 +80,21 @@ async def read(request: Request, shape: type[Body]) -> Body:
         InvalidInput: a field is missing, unknown, of another type or out of range; it is named.
     """
     body, _ = parse_body(await read_body(request))
-    try:
-        return shape.model_validate(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
+    return _valid(body, shape)
 
 
-def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
-    """Return the largest cost, and the evidence an estimate would start from should nobody ever settle."""
+def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, dict[str, int | bool]]:
+    """Return the largest cost, and what an estimate would start from should nobody ever settle.
+
+    Raises:
+        InvalidInput: both an amount and tokens, or not all of them; names the field.
+    """
     if wanted.amount is not None:
         if wanted.max_tokens is not None or wanted.input_tokens_bound is not None:
             raise InvalidInput("amount: give either an amount or tokens, not both.", field="amount")
         nano = nano_from_decimal_text(wanted.amount, field="amount")
         input_bound = nano * TOKENS_PER_PRICE // max(1, price.bands[0].rates.input)
-        return Bound(nano, 0, 0), _evidence(input_bound, 0)
+        return Bound(nano, 0, 0), _estimate_facts(input_bound, 0)
     for name in ("max_tokens", "input_tokens_bound"):
         if getattr(wanted, name) is None:
             raise InvalidInput(f"{name}: must be given, unless an amount is.", field=name)
@@ -110,17 +108,15 @@ def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, str]:
         web_searches=wanted.web_searches,
         code_execution_seconds=wanted.code_execution_seconds,
     )
-    return largest_cost(shape, price), _evidence(most_input, most_output)
-
-
-def _evidence(input_bound: int, max_output: int) -> str:
-    seen = {"start": None, "output_bytes": 0, "read_again": 0}
-    facts = {"input_bound": input_bound, "prompt_bound": input_bound, "max_output": max_output}
-    return json.dumps({**seen, **facts, "us_only": False, "fast": False, "tools_nano": 0}, separators=(",", ":"))
+    return largest_cost(shape, price), _estimate_facts(most_input, most_output)
 
 
 def reported(usage: dict[str, Any]) -> Reported:
-    """Read a provider's usage object, Anthropic's or OpenAI's (each by the names it has), or token classes."""
+    """Read a provider's usage object, Anthropic's or OpenAI's (each by the names it has), or token classes.
+
+    Raises:
+        InvalidInput: a count is missing, unknown, of another type or out of range; it is named.
+    """
     for names in (openai.CHAT, openai.RESPONSES):
         if names.prompt in usage and (names is openai.CHAT or "total_tokens" in usage):
             found = openai.reported(names, usage, None)
@@ -135,10 +131,19 @@ def reported(usage: dict[str, Any]) -> Reported:
             if not isinstance(usage.get(name), dict | None):
                 raise InvalidInput(f"usage.{name}: must be an object or null.", field=f"usage.{name}")
         return extract.reported(usage)
+    return Reported(((None, TokenCounts(**_valid(usage, Classes, "usage").model_dump())),))
+
+
+def _valid(given: object, shape: type[Body], *place: str) -> Body:
+    """Return what stands at *place* in its *shape*."""
     try:
-        classes = Classes.model_validate(usage)
+        return shape.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(("usage", *(str(part) for part in first["loc"])))
+        field = ".".join(str(part) for part in (*place, *first["loc"]))
         raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
-    return Reported(((None, TokenCounts(**classes.model_dump())),))
+
+
+def _estimate_facts(input_bound: int, max_output: int) -> dict[str, int | bool]:
+    bounds = {"input_bound": input_bound, "prompt_bound": input_bound, "max_output": max_output}
+    return {**bounds, "us_only": False, "fast": False, "tools_nano": 0}

@@ -5,12 +5,14 @@ A meter key speaks for every member of its organization; the member's seat, limi
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tokenpool.gateway import hold_bodies, refusals, unpriced
 from tokenpool.gateway.authenticate import credential, entitle
+from tokenpool.gateway.journal import evidence_of
 from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.settle import Attempt
@@ -107,11 +109,11 @@ def of_one(verb: Verb) -> Callable[[Parts, Request], Awaitable[Response]]:
     return endpoint
 
 
-class _Standing:
+class _Standing(NamedTuple):
     """A hold that stands, made now or before."""
 
-    def __init__(self, hold_id: str, *, is_new: bool) -> None:
-        self.hold_id, self.is_new = hold_id, is_new
+    hold_id: str
+    is_new: bool
 
 
 async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) -> tuple[_Standing | Refusal, KeyFacts]:
@@ -121,7 +123,7 @@ async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) 
         at, book = clock.now(), OwnBook(parts.book, facts.own_prices)
         with unpriced.told(parts, organization_id, wanted.model):
             price = book.price(wanted.model, at.date())
-        bound, evidence = hold_bodies.bound(wanted, price)
+        bound, estimate_facts = hold_bodies.bound(wanted, price)
         named = ids.derived("hold", organization_id, facts.member_id, wanted.request_id)
         who = Attribution(
             facts.member_id, facts.seat_type or "", wanted.product, facts.cost_center, groups=facts.groups
@@ -136,7 +138,7 @@ async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) 
             facts_version=facts.version,
             clamps=False,
             lease_seconds=wanted.lease_seconds,
-            evidence=evidence,
+            evidence=evidence_of(parts, None, estimate_facts),
         )
         try:
             answer = await parts.commits.admit(organization_id, ask)

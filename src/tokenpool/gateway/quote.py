@@ -21,11 +21,11 @@ from tokenpool.limits.operations import Authorize, Held, LimitState
 from tokenpool.limits.preview import Preview, preview
 from tokenpool.metering.extract import BYTES_PER_TOKEN
 from tokenpool.metering.habit import Habit, habit
+from tokenpool.organizations.api_keys import PRODUCTS
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.cost import rate
 
 BYTES_OF_A_LONG_TOKEN = 4
-PRODUCTS = ("chat", "claude_code", "api")
 
 
 async def quote(parts: Parts, request: Request) -> Response:

@@ -3,14 +3,14 @@
 The contract was tried with every client: they stop after one attempt and show the sentence.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
 from tokenpool.gateway.answers import envelope
 from tokenpool.gateway.formats import Envelope
 from tokenpool.kernel import clock
-from tokenpool.kernel.money import dollars
+from tokenpool.kernel.money import NANO_PER_CENT, dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits.operations import LimitState, Refusal
 from tokenpool.organizations.directory import Directory, KeyFacts
@@ -28,7 +28,7 @@ async def over_limit(
     limit = refusal.limit
     level, _, named = limit.scope.partition(":")
     group = await directory.group_name(facts.organization_id, named) if level == "group" else ""
-    seconds = max(1, (limit.resets_at - clock.now()).days * 86_400 + (limit.resets_at - clock.now()).seconds)
+    seconds = max(1, (limit.resets_at - clock.now()) // timedelta(seconds=1))
     details = {
         "error_code": f"tokenpool_{level}_limit_reached",
         "limit": dollars(limit.limit_nano),
@@ -103,7 +103,8 @@ def _sentence(refusal: Refusal, facts: KeyFacts, group: str) -> str:
 
 def _cents(nano: int) -> str:
     """Return dollars with two decimals, rounded down, so that a limit never looks emptier than it is."""
-    return f"{nano // 10_000_000 // 100:,}.{nano // 10_000_000 % 100:02d}"
+    whole, cents = divmod(nano // NANO_PER_CENT, 100)
+    return f"{whole:,}.{cents:02d}"
 
 
 def _utilization(limit: LimitState, *, most: int) -> str:
