@@ -108,7 +108,7 @@ def _as_invoice(found: Invoice) -> dict[str, Any]:
         **money("total", found.total_nano),
         "total_cents": found.total_cents,
         "sha256": found.sha256,
-        "issued_at": found.issued_at.isoformat().replace("+00:00", "Z"),
+        "issued_at": clock.text(found.issued_at),
     }
 
 

@@ -1,12 +1,12 @@
 """Groups in Anthropic's shapes (`rbac_groups`), and many members at once on an address of our own."""
 
-from datetime import datetime
 from typing import Any
 
 from ninja import Router
 
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.api.pages import after, paged
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import NotFound
 from tokenpool.limits import caps
 from tokenpool.organizations import groups, members, memberships
@@ -129,8 +129,8 @@ def as_group(group: Group, size: int) -> dict[str, Any]:
         "members": size,
         "role_ids": [],  # roles are a member's own here
         "source_type": "direct",
-        "created_at": _time(group.created_at),
-        "updated_at": _time(group.changed_at),
+        "created_at": clock.text(group.created_at),
+        "updated_at": clock.text(group.changed_at),
     }
 
 
@@ -146,11 +146,7 @@ def _as_members(request: KeyRequest, group_id: str, found: list[Member]) -> list
             "rbac_group_id": group_id,
             "user_id": member.id,
             "email": member.email,
-            "created_at": _time(since[member.id]),
+            "created_at": clock.text(since[member.id]),
         }
         for member in found
     ]
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

@@ -5,6 +5,7 @@ from typing import Any
 from ninja import Router, Status
 
 from tokenpool.api.access import KeyRequest, Strict
+from tokenpool.kernel import clock
 from tokenpool.organizations import api_keys, members, seats
 from tokenpool.organizations.models import ApiKey, Member, Organization, Plan
 from tokenpool.organizations.roles import Right
@@ -147,7 +148,7 @@ def as_member(member: Member) -> dict[str, Any]:
         "seat_type": member.seat_type,
         "cost_center": member.cost_center,
         "groups": member.groups,
-        "added_at": member.added_at.isoformat().replace("+00:00", "Z"),
+        "added_at": clock.text(member.added_at),
     }
 
 
@@ -161,6 +162,6 @@ def as_key(key: ApiKey) -> dict[str, Any]:
         "product": key.product,
         "member_id": key.member_id,
         "hint": key.hint,
-        "created_at": key.created_at.isoformat().replace("+00:00", "Z"),
-        "revoked_at": key.revoked_at.isoformat().replace("+00:00", "Z") if key.revoked_at else None,
+        "created_at": clock.text(key.created_at),
+        "revoked_at": clock.text(key.revoked_at) if key.revoked_at else None,
     }

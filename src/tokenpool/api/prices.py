@@ -89,7 +89,7 @@ def _band(band: Band) -> dict[str, Any]:
 
 def _as_row(row: OwnPrice) -> dict[str, Any]:
     names = ("id", "scope", "effective_from", "ppm", "ended", "set_by", "reason")
-    set_at = row.set_at.isoformat().replace("+00:00", "Z")
+    set_at = clock.text(row.set_at)
     amounts = {name: dollars(nano) for name, nano in row.amounts.items()}
     return {**{name: getattr(row, name) for name in names}, "prices": amounts, "set_at": set_at}
 

@@ -8,6 +8,7 @@ from ninja import Router
 
 from tokenpool.api.access import KeyRequest, Strict
 from tokenpool.api.pages import after, paged
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.money import MAX_NANO, NANO_PER_CENT, divide_half_away
 from tokenpool.kernel.period import Window
@@ -120,7 +121,7 @@ def me(request: KeyRequest) -> dict[str, Any]:
 
 def as_limit(row: SpendLimit) -> dict[str, Any]:
     """Return a limit in Anthropic's shape; the amount is in cents, with decimals where a cent is not enough."""
-    set_at = row.set_at.isoformat().replace("+00:00", "Z")
+    set_at = clock.text(row.set_at)
     return {
         "type": "spend_limit",
         "id": row.id,

@@ -160,7 +160,7 @@ def _scope(balance: overview.ScopeBalance) -> dict[str, Any]:
         **money("held", balance.held_nano),
         "limits": [as_limit(line.row) for line in lines],
         **money("left", balance.pool.left_nano if balance.pool else None),
-        "resets_at": balance.resets_at.isoformat().replace("+00:00", "Z"),
+        "resets_at": clock.text(balance.resets_at),
     }
 
 
@@ -192,7 +192,7 @@ def _line(line: LimitLine) -> dict[str, Any]:
         **money("spent", line.spent_nano),
         **money("held", line.held_nano),
         **money("left", line.left_nano),
-        "resets_at": line.resets_at.isoformat().replace("+00:00", "Z"),
+        "resets_at": clock.text(line.resets_at),
         "replaced_by_exception": line.replaced,
     }
 
@@ -208,4 +208,4 @@ def _instant(text: str | None, field: str) -> int | None:
 
 
 def _time(microseconds: int) -> str:
-    return clock.from_timestamp(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return clock.text(clock.from_timestamp(microseconds), "microseconds")

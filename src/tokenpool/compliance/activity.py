@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tokenpool.audit.models import AuditEvent
+from tokenpool.kernel import clock
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.organizations.roles import Principal, Right
 
@@ -71,7 +72,7 @@ def as_activity(event: AuditEvent) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.action,
-        "created_at": event.created_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "created_at": clock.text(event.created_at.astimezone(UTC), "microseconds"),
         "organization_id": event.organization_id,
         "organization_uuid": event.organization_id,
         "actor": actor,

@@ -43,17 +43,17 @@ class _Batch:
         counts = dict.fromkeys(("processing", *OUTCOMES), 0)
         for one in self.outcomes():
             counts[one["result"]["type"] if self.ended() else "processing"] += 1
-        ended_at = _instant(self.canceled_at or self.created_at + TAKES) if self.ended() else None
+        ended_at = clock.text(self.canceled_at or self.created_at + TAKES) if self.ended() else None
         return {
             "id": self.id,
             "type": "message_batch",
             "processing_status": "ended" if self.ended() else "in_progress",
             "request_counts": counts,
-            "created_at": _instant(self.created_at),
-            "expires_at": _instant(self.created_at + LASTS),
+            "created_at": clock.text(self.created_at),
+            "expires_at": clock.text(self.created_at + LASTS),
             "ended_at": ended_at,
             "archived_at": None,
-            "cancel_initiated_at": _instant(self.canceled_at) if self.canceled_at else None,
+            "cancel_initiated_at": clock.text(self.canceled_at) if self.canceled_at else None,
             "results_url": f"{address}{PATH}/{self.id}/results" if self.ended() else None,
         }
 
@@ -127,7 +127,3 @@ def _address(request: Request) -> str:
 
 def _error(status: int, kind: str, message: str) -> Response:
     return JSONResponse({"type": "error", "error": {"type": kind, "message": message}}, status)
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

@@ -187,7 +187,7 @@ def _told(row: HoldRow, request: Request, *, status: int) -> Response:
         "held_nano": row.amount_nano if row.is_open else 0,
         "settled_nano": row.settled_nano,
         "reason": row.end_reason,
-        "admitted_at": clock.from_timestamp(row.admitted_at_us).isoformat().replace("+00:00", "Z"),
-        "lease_until": clock.from_timestamp(row.lease_until_us).isoformat().replace("+00:00", "Z"),
+        "admitted_at": clock.text(clock.from_timestamp(row.admitted_at_us)),
+        "lease_until": clock.text(clock.from_timestamp(row.lease_until_us)),
     }
     return JSONResponse(facts, status, {"request-id": request.state.request_id, "cache-control": "no-store"})

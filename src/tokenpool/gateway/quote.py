@@ -13,7 +13,7 @@ from tokenpool.gateway.call import IMAGE_TOKENS, Call
 from tokenpool.gateway.messages import attribution, read_body
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.priced import Priced, price_now
-from tokenpool.kernel import ids
+from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import InvalidInput, NotAllowed
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.tokens import TokenCounts
@@ -130,7 +130,7 @@ def _limit(state: LimitState) -> dict[str, object]:
         "limit": state.limit_nano, "spent": state.spent_nano, "held": state.held_nano, "left": max(0, state.left_nano),
     }  # fmt: skip
     told: dict[str, object] = {"id": state.limit_id, "scope": state.scope, "basis": state.basis}
-    told |= {"window": state.window, "resets_at": state.resets_at.isoformat().replace("+00:00", "Z")}
+    told |= {"window": state.window, "resets_at": clock.text(state.resets_at)}
     for name, nano in amounts.items():
         told |= {f"{name}_nano": nano, name: dollars(nano)}
     return told

@@ -36,7 +36,7 @@ async def over_limit(
         "held": dollars(limit.held_nano),
         "left": dollars(max(0, limit.left_nano)),
         "currency": "USD",
-        "resets_at": limit.resets_at.isoformat().replace("+00:00", "Z"),
+        "resets_at": clock.text(limit.resets_at),
         "affordable_max_tokens": refusal.affordable_output,
     }
     reset = _epoch(limit.resets_at)

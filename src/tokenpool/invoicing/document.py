@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tokenpool.invoicing.statement import USAGE_CLASSES, Adjustment, HeldSeat, SeatFee, Statement, UsageSum, build
+from tokenpool.kernel import clock
 from tokenpool.kernel.money import dollars
 from tokenpool.kernel.period import Month
 from tokenpool.metering import correct, report
@@ -140,4 +141,4 @@ def _cents(cents: int) -> str:
 
 
 def _text(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return clock.text(instant, "seconds")

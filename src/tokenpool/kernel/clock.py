@@ -34,6 +34,11 @@ def from_timestamp(microseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
 
 
+def text(instant: datetime, timespec: str = "auto") -> str:
+    """Return *instant*, in UTC, as RFC 3339 writes it (`2026-11-24T09:30:00Z`), as finely as *timespec* says."""
+    return instant.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 @contextmanager
 def standing_at(instant: datetime) -> Iterator[None]:
     """Let `now()` answer *instant* within the block (this task and thread only)."""

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -80,8 +80,8 @@ def stored(row: BatchRow) -> dict[str, Any]:
         "type": "message_batch",
         "processing_status": "in_progress",
         "request_counts": {"processing": row.requests, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
-        "created_at": _instant(created_at),
-        "expires_at": _instant(created_at + LASTS),
+        "created_at": clock.text(created_at),
+        "expires_at": clock.text(created_at + LASTS),
         "ended_at": None,
         "archived_at": None,
         "cancel_initiated_at": None,
@@ -102,7 +102,3 @@ def confirmed(row: BatchRow) -> None:
 def _address(parts: Parts, request: Request) -> str:
     """Return the address that clients open: the one in the settings when it is https, else that of this request."""
     return parts.public_url if parts.public_url.startswith("https://") else str(request.base_url).rstrip("/")
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
