@@ -14,6 +14,7 @@ from tokenpool.kernel.errors import NotAuthenticated, NotFound
 from tokenpool.kernel.group_commit import Row, Store
 from tokenpool.organizations.api_keys import hash_key, looks_like_key
 from tokenpool.organizations.device_tokens import ENDED, looks_like_token
+from tokenpool.organizations.seats import includes
 from tokenpool.pricing.own import NONE, OwnPrices, OwnRow
 
 MOST_CACHED = 100_000
@@ -181,7 +182,7 @@ def _facts(row: Row) -> KeyFacts:
         seat_type_name=seat_name or "no seat",
         cost_center=cost_center or "",
         groups=tuple((group_ids or "").split()),
-        entitled=product in opened and (bool(covered) or not hipaa_ready),
+        entitled=includes(opened, product, is_covered=bool(covered), is_hipaa_ready=bool(hipaa_ready)),
         hipaa_ready=bool(hipaa_ready),
         clamps=bool(clamps),
         refusal_status=refusal_status,

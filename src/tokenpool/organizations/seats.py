@@ -1,5 +1,6 @@
 """Seat types and who holds which: every assignment is an added row with the instant it took effect."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,11 +34,17 @@ def types(organization_id: str) -> list[SeatType]:
 
 
 def opens(organization_id: str, seat_type: str | None, product: str) -> bool:
-    """Tell whether *seat_type* opens *product* now: included, and covered while the organization is HIPAA-ready."""
+    """Tell whether *seat_type* opens *product* now."""
     found = next((one for one in types(organization_id) if one.key == seat_type), None)
-    if found is None or product not in found.products:
+    if found is None:
         return False
-    return found.hipaa_covered or Organization.objects.filter(id=organization_id, hipaa_ready_at=None).exists()
+    is_hipaa_ready = Organization.objects.filter(id=organization_id, hipaa_ready_at__isnull=False).exists()
+    return includes(found.products, product, is_covered=found.hipaa_covered, is_hipaa_ready=is_hipaa_ready)
+
+
+def includes(products: Collection[str], product: str, *, is_covered: bool, is_hipaa_ready: bool) -> bool:
+    """Tell whether a seat type with *products* opens *product*; while HIPAA-ready only one that is covered does."""
+    return product in products and (is_covered or not is_hipaa_ready)
 
 
 def assign(*, by: Principal, member_id: str, seat_type: str | None, expect: str | None = None) -> Member:
