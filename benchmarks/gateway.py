@@ -43,10 +43,8 @@ async def low_load(url: str, key: str, *, stream: bool, seconds: float) -> list[
 
 async def measure(given: argparse.Namespace) -> None:
     """Measure in turn, and print medians and ratios."""
-    port = given.provider_port or wire.free_port()
-    await asyncio.get_running_loop().create_server(wire.Provider, "127.0.0.1", port)
-    upstream = f"http://127.0.0.1:{port}"
-    with wire.relaying(port) as relay, wire.serving(upstream) as server:
+    upstream = await wire.provided(given.provider_port)
+    with wire.relaying(upstream) as relay, wire.serving(upstream) as server:
         found = await _saturations(given, server)
         _print_saturations(found, peer=bool(given.peer))
         for stream in (False, True):

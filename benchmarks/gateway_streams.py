@@ -7,7 +7,6 @@ python benchmarks/gateway_streams.py [--seconds 10] [--streams 400] [--requests 
 """
 
 import argparse
-import asyncio
 import json
 import time
 
@@ -26,9 +25,7 @@ async def lateness(connections: list[wire.Connection], seconds: float) -> tuple[
 
 async def measure(given: argparse.Namespace) -> None:
     """Measure and print."""
-    port = wire.free_port()
-    await asyncio.get_running_loop().create_server(wire.Provider, "127.0.0.1", port)
-    upstream = f"http://127.0.0.1:{port}"
+    upstream = await wire.provided()
     with wire.serving(upstream) as server:
         print(f"memory at rest                {server.memory_bytes() / MIB:7.1f} MiB")
         for count in (FEW, given.streams):

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httptools
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from installation import begun, free_port, running  # type: ignore[import-not-found]
 
 MODEL, MEMBERS, OK = "claude-sonnet-4-5", 8, 200
 USAGE = {
@@ -136,6 +137,12 @@ class Connection(asyncio.Protocol):
         return await self.done
 
 
+async def provided(port: int = 0) -> str:
+    """Serve the provider at *port* (0: a free one) as long as the loop runs; return its address."""
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port)
+    return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
 async def connected(url: str, key: str, *, stream: bool = False, body: bytes = b"") -> Connection:
     """Open a connection to *url* that will send the usual request, or another *body*."""
     place, body = urlsplit(url), body or json.dumps({**BODY, "stream": stream}).encode()
@@ -194,21 +201,14 @@ class Server:
 
 
 @contextmanager
-def relaying(provider_port: int) -> Iterator[str]:
-    """Run the bare relay in front of a provider on this machine."""
-    command = [sys.executable, str(Path(__file__).parent / "bare_relay.py"), str(provider_port)]
+def relaying(upstream: str) -> Iterator[str]:
+    """Run the bare relay in front of *upstream*, a provider on this machine."""
+    command = [sys.executable, str(Path(__file__).parent / "bare_relay.py"), str(urlsplit(upstream).port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"  # type: ignore[union-attr]
         finally:
             process.terminate()
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _call(url: str, key: str, path: str, body: object) -> dict[str, object]:
@@ -221,35 +221,11 @@ def _call(url: str, key: str, path: str, body: object) -> dict[str, object]:
 @contextmanager
 def serving(upstream: str) -> Iterator[Server]:
     """Run `tokenpool serve` in front of *upstream*."""
-    folder = Path(tempfile.mkdtemp(prefix="tokenpool-bench-"))
-    (folder / "password").write_text("quiet exact fast 26")
-    run = [sys.executable, "-c", "from tokenpool.cli.main import run; run()"]
-    begin = ["init", "--organization", "Bench", "--owner-email", "a@b.example", "--owner-password-file",
-             str(folder / "password"), "--data", str(folder), "--json"]  # fmt: skip
-    done = subprocess.run([*run, *begin], capture_output=True, check=True)
-    admin, own = json.loads(done.stdout)["admin_key"], free_port()
-    url = f"http://127.0.0.1:{own}"
+    folder, port = Path(tempfile.mkdtemp(prefix="tokenpool-bench-")), free_port()
+    admin, url = begun(folder)["admin_key"], f"http://127.0.0.1:{port}"
     settings = {"TOKENPOOL_UPSTREAM_URL": upstream, "TOKENPOOL_UPSTREAM_API_KEY": "x", "TOKENPOOL_PUBLIC_URL": url}
-    process = subprocess.Popen(
-        [*run, "serve", "--data", str(folder), "--port", str(own)], env={**os.environ, **settings}
-    )
-    try:
-        _wait(url)
+    with running("serve", "--data", str(folder / "data"), "--port", str(port), url=url, **settings) as process:
         yield Server(process, url, _furnished(url, admin))
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _wait(url: str) -> None:
-    for _ in range(400):
-        try:
-            urllib.request.urlopen(url + "/healthz")  # noqa: S310 - our own process
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("The server did not become ready.")
 
 
 def _furnished(url: str, admin: str) -> list[str]:

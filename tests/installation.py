@@ -1,13 +1,15 @@
-"""An installation as an operator makes it: `init`, then `serve` in a process of its own."""
+"""An installation as an operator makes it: `init`, then `serve` or `demo` in a process of its own."""
 
-import asyncio
 import json
 import os
 import re
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import aiohttp
 
 OWNER, PASSWORD = "ada@aurora.example", "quiet exact fast 26"
 COMMAND = [sys.executable, "-c", "from tokenpool.cli.main import run; run()"]
+START_SECONDS = 60
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
 
 
@@ -67,39 +70,46 @@ class Browser:
 @asynccontextmanager
 async def installed(folder: Path, upstream_url: str, **settings: str) -> AsyncIterator[Installation]:
     """Serve a new installation within the block, at a free port unless the settings say a public address."""
-    folder.mkdir()  # noqa: ASYNC240 - once, in a temporary folder
-    password, data, port = folder / "password", str(folder / "data"), free_port()
+    access, port = begun(folder), free_port()
+    url = f"http://127.0.0.1:{port}"
+    upstream = {"TOKENPOOL_UPSTREAM_URL": upstream_url, "TOKENPOOL_UPSTREAM_API_KEY": "the provider's own key"}
+    words = ("serve", "--data", str(folder / "data"), "--port", str(port))
+    with running(*words, url=url, **upstream, **settings):
+        async with aiohttp.ClientSession() as session:
+            yield Installation(url, access, session)
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """Make a new installation in the folder `data` of *folder*; return what `init` tells."""
+    folder.mkdir(exist_ok=True)
+    password = folder / "password"
     password.write_text(PASSWORD)
     names = ("--organization", "Aurora", "--owner-email", OWNER, "--owner-password-file", str(password))
-    begun = await asyncio.create_subprocess_exec(
-        *COMMAND, "init", *names, "--data", data, "--json", stdout=asyncio.subprocess.PIPE, env=CLEAN
-    )
-    access = json.loads((await begun.communicate())[0])
-    upstream = {"TOKENPOOL_UPSTREAM_URL": upstream_url, "TOKENPOOL_UPSTREAM_API_KEY": "the provider's own key"}
-    url = f"http://127.0.0.1:{port}"
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, "serve", "--data", data, "--port", str(port),
-        stdout=asyncio.subprocess.DEVNULL, env={**CLEAN, **upstream, **settings},
-    )  # fmt: skip
-    async with aiohttp.ClientSession() as session:
-        try:
-            await _healthy(session, url)
-            yield Installation(url, access, session)
-        finally:
-            process.terminate()
-            await process.wait()
+    words = (*COMMAND, "init", *names, "--data", str(folder / "data"), "--json")
+    told: dict[str, Any] = json.loads(subprocess.run(words, env=CLEAN, stdout=subprocess.PIPE, check=True).stdout)
+    return told
 
 
-async def _healthy(session: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                async with session.get(f"{url}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.05)
+@contextmanager
+def running(*words: str, url: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command with *words* within the block, which begins when it answers at *url*."""
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, env={**CLEAN, **settings})
+    try:
+        _wait(process, f"{url}/readyz")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    began = time.monotonic()
+    while time.monotonic() < began + START_SECONDS:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=1):
+            return
+        assert process.poll() is None, "it has ended instead of starting"
+        time.sleep(0.05)
+    raise TimeoutError(f"Nobody answered at {url}.")
 
 
 def free_port() -> int:

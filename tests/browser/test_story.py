@@ -5,21 +5,20 @@ leaves a picture in test-artifacts/.
 """
 
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from installation import free_port, running
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "test-artifacts"
@@ -55,28 +54,12 @@ WORDS = {
 }  # fmt: skip
 
 
+@dataclass
 class Demo:
     """A running demo."""
 
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
-        code = "from tokenpool.cli.main import run; run()"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "demo", "--port", str(port), "--data", str(folder), "--json"],
-            env=clean, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        self.url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(self.url + "/healthz", timeout=1)
-                break
-            except OSError:
-                assert self.process.poll() is None, "the demo did not start"
-                time.sleep(0.1)
-        self.access: dict[str, Any] = json.loads((folder / "access.json").read_text())
+    url: str
+    access: dict[str, Any]
 
     def ask(self, member: int) -> tuple[int, dict[str, Any]]:
         """Send a message with a member's key."""
@@ -94,10 +77,10 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """Return a demo for the whole story."""
-    found = Demo(tmp_path_factory.mktemp("demo"))
-    yield found
-    found.process.terminate()
-    found.process.wait(timeout=30)
+    folder, port = tmp_path_factory.mktemp("demo"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running("demo", "--port", str(port), "--data", str(folder), url=url):
+        yield Demo(url, json.loads((folder / "access.json").read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -2,27 +2,20 @@
 
 import fcntl
 import json
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from installation import CLEAN, COMMAND, PASSWORD, free_port
 from tokenpool.config import environment
 from tokenpool.config.upstreams import UpstreamSettings, bind_keys
-
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
-PASSWORD = "quiet exact fast 26"
 
 
 def tokenpool(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
-    code = "from tokenpool.cli.main import run; run()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, env={**CLEAN, **settings}, check=False
-    )
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, env={**CLEAN, **settings}, check=False)
 
 
 def begin(folder: Path, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
@@ -135,13 +128,6 @@ def test_a_demo_marks_its_folder_and_init_takes_the_mark_away(tmp_path: Path) ->
     assert (2, 2, True) == (unfinished.returncode, again.returncode, marked)
     assert ["/nowhere is not a folder" in done.stderr for done in (unfinished, again)] == [True, True]
     assert (0, False) == (begin(tmp_path).returncode, (data / "demo").exists())
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("words", [["verify"], ["close-month", "--month", "2026-10"]])

@@ -1,15 +1,12 @@
 """What every command begins with, begun by several at once."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from installation import CLEAN, COMMAND
 from postgres import Server
-
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
 
 
 @pytest.mark.parametrize("kind", ["one folder", "three machines"])
@@ -22,9 +19,8 @@ def test_three_that_start_at_once_make_the_schema_once(tmp_path: Path, postgres_
             [tmp_path / str(number) for number in range(3)],
             {"TOKENPOOL_DATABASE_URL": postgres_server.url("begun_at_once")},
         )
-    code = "from tokenpool.cli.main import run; run()"
     started = [
-        subprocess.Popen([sys.executable, "-c", code, "verify", "--data", str(folder)], env={**CLEAN, **settings},
+        subprocess.Popen([*COMMAND, "verify", "--data", str(folder)], env={**CLEAN, **settings},
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for folder in folders
     ]  # fmt: skip
