@@ -4,14 +4,14 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("TOKENPOOL_", "DJANGO_"))}
-RUN = [sys.executable, "-c", "from tokenpool.cli.main import run; run()", "prices"]
+from installation import CLEAN, COMMAND
+
+RUN = [*COMMAND, "prices"]
 OPUS = {
     "litellm_provider": "anthropic", "mode": "chat", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05,
 }  # fmt: skip

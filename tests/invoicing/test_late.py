@@ -30,16 +30,10 @@ BOTH = load.standard()
 
 
 @pytest.fixture
-def database(either_database: Path | str) -> Path | str:
-    """Run these on SQLite and on PostgreSQL."""
-    return either_database
-
-
-@pytest.fixture
-async def past(database: Path | str) -> Past:
+async def past(either_database: Path | str) -> Past:
     """Return an organization in which Farid's request of 11 October ended as an estimate of $20."""
     with clock.standing_at(datetime(2026, 9, 1, tzinfo=UTC)):
-        found = Past(aurora(), database)
+        found = Past(aurora(), either_database)
     await found.spend((found.org.farid, october(11), MILLION), groups=("grp_a",))
     return found
 

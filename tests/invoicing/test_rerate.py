@@ -29,16 +29,10 @@ from tokenpool.pricing.book import PriceBook
 
 
 @pytest.fixture
-def database(either_database: Path | str) -> Path | str:
-    """Run these on SQLite and on PostgreSQL."""
-    return either_database
-
-
-@pytest.fixture
-def past(database: Path | str) -> Past:
+def past(either_database: Path | str) -> Past:
     """Return an organization that exists since September."""
     with clock.standing_at(datetime(2026, 9, 1, tzinfo=UTC)):
-        return Past(aurora(), database)
+        return Past(aurora(), either_database)
 
 
 async def test_a_wrong_price_gives_differences_once_in_the_window_of_the_usage(past: Past) -> None:

@@ -19,17 +19,11 @@ OCTOBER = Month(2026, 10)
 
 
 @pytest.fixture
-def database(either_database: Path | str) -> Path | str:
-    """Run these on SQLite and on PostgreSQL."""
-    return either_database
-
-
-@pytest.fixture
-async def past(database: Path | str) -> Past:
+async def past(either_database: Path | str) -> Past:
     """Return an organization with a million tokens of Farid's, half of it of Giulia's, and a third person elsewhere."""
     with clock.standing_at(datetime(2026, 9, 1, tzinfo=UTC)):
-        found = Past(aurora(), database)
-        there = Past(aurora("Borealis", "borealis.example"), database)
+        found = Past(aurora(), either_database)
+        there = Past(aurora("Borealis", "borealis.example"), either_database)
     await found.spend((found.org.farid, october(9), MILLION), (found.org.giulia, october(11), 500_001))
     await there.spend((there.org.farid, october(9), MILLION))
     return found

@@ -22,13 +22,7 @@ TODAY, DOLLAR = NOW.date(), 1_000_000_000
 
 
 @pytest.fixture
-def database(either_database: Path | str) -> Path | str:
-    """Run these on SQLite and on PostgreSQL."""
-    return either_database
-
-
-@pytest.fixture
-def org(database: Path | str) -> Aurora:
+def org(either_database: Path | str) -> Aurora:
     """Return the usual organization."""
     return aurora()
 
@@ -145,9 +139,9 @@ def test_what_moves_by_more_than_half_or_begins_in_the_past_is_said_twice(org: A
     assert 3 == OwnPrice.objects.count()
 
 
-async def test_the_directory_tells_a_change_with_the_next_look(org: Aurora, database: Path | str) -> None:
+async def test_the_directory_tells_a_change_with_the_next_look(org: Aurora, either_database: Path | str) -> None:
     """For a key and for a member, in any process; unchanged prices are the same object, read once."""
-    store = store_of(database)
+    store = store_of(either_database)
     directory = Directory(store)
     secret = org.key(org.elena, "claude_code")
     assert 0 == len((await directory.find(secret)).own_prices.rows)
