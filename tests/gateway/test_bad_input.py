@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tokenpool.config import listening
-from tokenpool.gateway import messages
+from tokenpool.gateway import received
 from tokenpool.limits.models import Hold
 from tokenpool.metering.models import UsageEvent
 
@@ -182,7 +182,7 @@ async def test_a_body_over_the_cap_is_refused_before_it_is_parsed(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
     """413 at once when its length is told, at the byte over the cap when it comes in chunks; the connection ends."""
-    monkeypatch.setattr(messages, "MOST_BODY_BYTES", 2**20)
+    monkeypatch.setattr(received, "MOST_BODY_BYTES", 2**20)
     if told:
         answer = await raw(gate, head(gate, length=2**20 + 1))
     else:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenpool.gateway.admission import Bodies
 from tokenpool.gateway.answers import from_error
-from tokenpool.gateway.messages import TooLarge
+from tokenpool.gateway.received import TooLarge
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import TokenpoolError
 

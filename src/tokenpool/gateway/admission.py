@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tokenpool.gateway.pace import Pace
 from tokenpool.kernel.errors import TokenpoolError, Unavailable
 
-MOST_BODY_BYTES = 512 * 2**20  # of all requests being read or decided at once
+MOST_BYTES = 512 * 2**20  # of all requests being read or decided at once
 MEMBERS_AT_LEAST = 4  # a member may have no more of it than leaves room for so many
 
 
@@ -100,7 +100,7 @@ class Running:
 class Bodies:
     """How many bytes of requests are in memory."""
 
-    def __init__(self, most_bytes: int = MOST_BODY_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._of_member: Counter[str] = Counter()

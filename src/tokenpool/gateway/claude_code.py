@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tokenpool.gateway.authenticate import authenticate
-from tokenpool.gateway.messages import TooLarge
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.received import TooLarge
 from tokenpool.gateway.refusals import PERIODS
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import NotFound

@@ -17,9 +17,9 @@ from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.body import model_of, parse_body
 from tokenpool.gateway.formats import Format
-from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.openai.formats import CHAT
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.received import query_of, read_body
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
 from tokenpool.kernel.errors import InvalidInput, NotFound
 

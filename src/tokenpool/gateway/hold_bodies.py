@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from tokenpool.gateway.body import parse_body
-from tokenpool.gateway.messages import read_body
+from tokenpool.gateway.received import read_body
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.money import nano_from_decimal_text
 from tokenpool.kernel.tokens import TokenCounts

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from tokenpool.gateway import forward
 from tokenpool.gateway.authenticate import authenticate, entitle
 from tokenpool.gateway.formats import Format
-from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.provider_paths import WORDS, Cost, cost_of
+from tokenpool.gateway.received import query_of, read_body
 from tokenpool.kernel.errors import NotFound
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response
 from tokenpool.gateway.anthropic import MESSAGES
 from tokenpool.gateway.authenticate import credential, entitle
 from tokenpool.gateway.call import IMAGE_TOKENS, Call
-from tokenpool.gateway.messages import attribution, read_body
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.priced import Priced, price_now
+from tokenpool.gateway.received import attribution, read_body
 from tokenpool.kernel import clock, ids
 from tokenpool.kernel.errors import InvalidInput, NotAllowed
 from tokenpool.kernel.money import dollars

@@ -21,9 +21,10 @@ from tokenpool.gateway.authenticate import credential, entitle
 from tokenpool.gateway.batches import documents, ending
 from tokenpool.gateway.batches.body import Body, of_request
 from tokenpool.gateway.journal import evidence_of
-from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS, attribution, query_of
+from tokenpool.gateway.messages import ATTEMPTS_WITH_FRESH_FACTS
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.priced import Priced
+from tokenpool.gateway.received import attribution, query_of
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
 from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock, ids

@@ -12,8 +12,8 @@ from tokenpool.gateway.batches import body, creation, documents, ending, watch
 from tokenpool.gateway.batches.creation import PATH, PREFIX, Sent
 from tokenpool.gateway.batches.ending import Results
 from tokenpool.gateway.connections import Answer
-from tokenpool.gateway.messages import query_of, read_body
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.received import query_of, read_body
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, lines, read
 from tokenpool.kernel import ids
 from tokenpool.kernel.errors import Conflict, InvalidInput, NotFound
