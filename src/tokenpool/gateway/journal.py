@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 from tokenpool.gateway.parts import Parts
+from tokenpool.gateway.settle import Attempt
 from tokenpool.kernel import clock
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.operations import LEASE_SECONDS, Extend, Trim
 from tokenpool.metering.events import Meter
-from tokenpool.pricing.book import ModelPrice
 from tokenpool.pricing.bound import Bound
 from tokenpool.pricing.cost import rate
 
@@ -29,22 +29,10 @@ _written = json.JSONEncoder(separators=(",", ":")).encode
 class Journal:
     """Writes the evidence of one streamed attempt; never waits for the disk in the stream's way."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        organization_id: str,
-        hold_id: str,
-        *,
-        price: ModelPrice,
-        bound: Bound,
-        shape: dict[str, Any],
-    ) -> None:
-        """*shape* is what an estimate needs besides the evidence: input bound and modifiers."""
-        self._parts = parts
-        self._organization_id = organization_id
-        self._hold_id = hold_id
-        self._price, self._bound, self._shape = price, bound, shape
-        self._written_bytes = -EVERY_BYTES
+    def __init__(self, attempt: Attempt, bound: Bound) -> None:
+        """*bound* is what the hold of *attempt* covers."""
+        self._attempt, self._bound = attempt, bound
+        self._written_bytes = 0
         self._written_at = 0.0
 
     def follow(self, meter: Meter) -> None:
@@ -61,19 +49,21 @@ class Journal:
             return
         self._written_bytes, self._written_at = meter.output_bytes, now
         amount = self._trimmed(meter.start_input) if first and meter.input_is_told else None
-        trim = Trim(self._hold_id, evidence_of(self._parts, meter, self._shape), amount)
-        self._parts.background(self._parts.commits.submit(self._organization_id, trim))
+        attempt = self._attempt
+        trim = Trim(attempt.hold_id, evidence_of(attempt.parts, meter, attempt.shape), amount)
+        attempt.parts.background(attempt.parts.commits.submit(attempt.organization_id, trim))
 
     def _trimmed(self, start: TokenCounts | None) -> int | None:
         """Return what the hold must still cover once the real input is known: that input and the whole output.
 
         A prompt that may be read more than once is not known before the end: nothing is given back.
         """
-        if start is None or self._shape["input_bound"] > self._shape["prompt_bound"]:
+        shape = self._attempt.shape
+        if start is None or shape["input_bound"] > shape["prompt_bound"]:
             return None
         real = TokenCounts(start.input, start.cache_read, start.cache_write_5m, start.cache_write_1h)
-        cost = rate(real, self._price, us_only=self._shape["us_only"], fast=self._shape["fast"])
-        tools: int = self._shape["tools_nano"]
+        cost = rate(real, self._attempt.price, us_only=shape["us_only"], fast=shape["fast"])
+        tools: int = shape["tools_nano"]
         return cost.total + tools + self._bound.amount() - self._bound.fixed_nano
 
 

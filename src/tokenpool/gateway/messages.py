@@ -119,9 +119,6 @@ async def _answer(
         headers["x-tokenpool-max-tokens"] = str(call.told(answer.max_output))
     if not call.stream:
         return await forward.relay_whole(reply, attempt, headers, form.usage)
-    held = Bound(bound.fixed_nano, bound.output_price_nano_per_mtok, answer.max_output)
-    journal = Journal(
-        attempt.parts, attempt.organization_id, attempt.hold_id, price=attempt.price, bound=held, shape=attempt.shape
-    )
+    journal = Journal(attempt, Bound(bound.fixed_nano, bound.output_price_nano_per_mtok, answer.max_output))
     meter, outward = form.meter(call, attempt.price), form.outward(call) if form.outward else None
     return forward.Relay(reply, attempt, journal, headers, meter=meter, outward=outward, drains=upstream.drains)
