@@ -49,7 +49,7 @@ async def usage(parts: Parts, request: Request) -> Response:
         extra = {"monthly_limit": None, **_spent(spent[Window.MONTH]), **short}
     else:
         limit_cents = fullest.limit_nano // NANO_PER_CENT
-        extra = {"monthly_limit": limit_cents, **_spent(fullest.spent_nano), "utilization": _percent(fullest)}
+        extra = {"monthly_limit": limit_cents, **_spent(fullest.spent_nano), "utilization": fullest.spent_percent}
     told = {
         "extra_usage": {"is_enabled": True, "currency": "USD", **extra},
         "limits": [_row(limit, is_active=limit == fullest) for limit in limits],
@@ -100,7 +100,7 @@ async def _drop(request: Request) -> None:
 
 
 def _row(limit: LimitState, *, is_active: bool) -> dict[str, Any]:
-    percent = _percent(limit)
+    percent = limit.spent_percent
     severity = "critical" if percent > CRITICAL_PERCENT else "warning" if percent > WARNING_PERCENT else "normal"
     return {
         "kind": "spend",
@@ -110,11 +110,6 @@ def _row(limit: LimitState, *, is_active: bool) -> dict[str, Any]:
         "severity": severity,
         "is_active": is_active,
     }
-
-
-def _percent(limit: LimitState) -> int:
-    """Return whole percents, 100 for a limit of nothing."""
-    return limit.spent_nano * 100 // limit.limit_nano if limit.limit_nano else 100
 
 
 def _spent(nano: int) -> dict[str, int | None]:

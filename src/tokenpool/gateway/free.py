@@ -21,10 +21,10 @@ from tokenpool.gateway.openai.formats import CHAT
 from tokenpool.gateway.parts import Parts
 from tokenpool.gateway.received import query_of, read_body
 from tokenpool.gateway.upstream import Upstream, UpstreamAway, inbound, read
+from tokenpool.gateway.upstreams import LONGEST_NAME
 from tokenpool.kernel.errors import InvalidInput, NotFound
 
 _MODEL = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@+-]*(/[A-Za-z0-9][A-Za-z0-9._:@+-]*)*", re.ASCII)
-_LONGEST = 200
 WHOLE_LIST = {"anthropic": "limit=1000", "openai": ""}
 
 
@@ -52,7 +52,7 @@ async def show_model(form: Format[Any], parts: Parts, request: Request) -> Respo
     """Serve `GET /v1/models/{id}` by the provider of that model."""
     entitle(await authenticate(request.headers, parts.directory))
     model = request.path_params["model"]
-    if len(model) > _LONGEST or not _MODEL.fullmatch(model):
+    if len(model) > LONGEST_NAME or not _MODEL.fullmatch(model):
         raise NotFound("There is no such model.")
     upstream = parts.upstreams.serving(model, form.speaks)
     return await _passed(upstream, f"/v1/models/{quote(model)}", form, request)

@@ -46,7 +46,7 @@ async def over_limit(
         PREFIX + "status": "rejected",
         PREFIX + "reset": reset,
         PREFIX + "overage-reset": reset,
-        PREFIX + "overage-utilization": _utilization(limit, most=100),
+        PREFIX + "overage-utilization": _utilization(min(100, limit.spent_percent)),
         PREFIX + "overage-surpassed-threshold": "1",
         PREFIX + "overage-period": PERIODS[limit.window],
         PREFIX + "overage-disabled-reason": "org_spend_cap_reached",
@@ -63,7 +63,7 @@ def under_limit(fullest: LimitState | None) -> dict[str, str]:
     """Return the headers of an answer that was let through: how full the fullest limit is."""
     if fullest is None or fullest.limit_nano == 0:
         return {PREFIX + "status": "allowed"}
-    percent = fullest.spent_nano * 100 // fullest.limit_nano
+    percent = fullest.spent_percent
     surpassed = next((threshold for threshold in WARN_PERCENT if percent >= threshold), None)
     status = "allowed_warning" if surpassed else "allowed"
     reset = _epoch(fullest.resets_at)
@@ -73,7 +73,7 @@ def under_limit(fullest: LimitState | None) -> dict[str, str]:
         PREFIX + "representative-claim": "overage",
         PREFIX + "overage-status": status,
         PREFIX + "overage-reset": reset,
-        PREFIX + "overage-utilization": _utilization(fullest, most=99),
+        PREFIX + "overage-utilization": _utilization(min(99, percent)),
     }
     if surpassed:
         headers[PREFIX + "overage-surpassed-threshold"] = f"0.{surpassed}"
@@ -107,8 +107,7 @@ def _cents(nano: int) -> str:
     return f"{whole:,}.{cents:02d}"
 
 
-def _utilization(limit: LimitState, *, most: int) -> str:
-    percent = min(most, limit.spent_nano * 100 // limit.limit_nano if limit.limit_nano else 100)
+def _utilization(percent: int) -> str:
     return f"{percent // 100}.{percent % 100:02d}"
 
 

@@ -142,6 +142,11 @@ class LimitState(NamedTuple):
         """Room below the limit; negative when it was lowered below what is spent."""
         return self.limit_nano - self.spent_nano - self.held_nano
 
+    @property
+    def spent_percent(self) -> int:
+        """Whole percents that are spent, rounded down; 100 of a limit of nothing."""
+        return self.spent_nano * 100 // self.limit_nano if self.limit_nano else 100
+
 
 class Held(NamedTuple):
     """The hold stands. `fullest` is the limit with the largest spent share, None without limits."""

@@ -162,7 +162,7 @@ async def over(parts: Parts, row: BatchRow) -> bool:
 
 
 def path_of(upstream_id: str) -> str:
-    """Return where the provider has a batch of its own id; addresses in what it says are not followed."""
+    """Return where the provider has the batch it calls *upstream_id*; addresses that it tells are not followed."""
     return f"{PATH}/{quote(upstream_id, safe='')}"
 
 
