@@ -1,16 +1,23 @@
-"""A provider of batches that a test tells what becomes of each request, and when."""
+"""A provider of batches that a test tells what becomes of each request, and when; and what a test asks of batches."""
 
 import asyncio
+import io
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+from tokenpool.compliance import verify
+from tokenpool.gateway.batches.watch import Watch
 from tokenpool.kernel import clock
+from tokenpool.limits.models import MessageBatch
 
-from .conftest import MESSAGE, USAGE, Gate
+from .conftest import BODY, BOOK, MESSAGE, USAGE, Gate
 
+HALF = 544_000  # the usual usage at half price: 12 x 2,000 + 100 x 2,500 + 2,000 x 100 + 7 x 10,000
+BOUND = (len(json.dumps(BODY)) + 4_000) * 2_000 + 100 * 10_000
+PATH = "/v1/messages/batches"
 CREATED = "created"
 
 
@@ -117,3 +124,36 @@ def speaking_batches(gate: Gate) -> Batches:
     found = Batches(outcomes=[succeeded()])
     gate.provider.script = found.handle
     return found
+
+
+async def call(gate: Gate, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
+    """Send a request and return status and JSON (or text)."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    data = io.BytesIO(data) if data else None
+    headers = {"x-api-key": key or gate.key, "content-type": "application/json"}
+    async with gate.session.request(method, gate.url + path, data=data, headers=headers) as answer:
+        text = await answer.text()
+    return answer.status, json.loads(text) if answer.content_type == "application/json" else text
+
+
+def requests_of(count: int, **more: Any) -> dict[str, Any]:
+    """Return a batch of *count* usual requests called r0, r1, ..."""
+    return {"requests": [{"custom_id": f"r{n}", "params": {**BODY, **more}} for n in range(count)]}
+
+
+async def created(gate: Gate, count: int = 2) -> str:
+    """Create a batch and return its id."""
+    status, document = await call(gate, "POST", PATH, requests_of(count))
+    assert 200 == status, document
+    return str(document["id"])
+
+
+async def watched(gate: Gate) -> int:
+    """Let a watch look at every batch now."""
+    MessageBatch.objects.filter(look_at_us__isnull=False).update(look_at_us=0)
+    return await Watch(gate.parts).run_once()
+
+
+def broken() -> list[str]:
+    """Return what verification finds."""
+    return [finding.broken for finding in verify.check(book=BOOK) if not finding.holds]

@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,21 @@ class Provider:
         self.script = script
 
 
+@asynccontextmanager
+async def provided() -> AsyncIterator[Provider]:
+    """Serve a provider that has no script yet."""
+    found, app = Provider(), web.Application(client_max_size=2**26)
+    app.router.add_route("*", "/{path:.*}", found.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    found.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+    yield found
+    await runner.cleanup()
+
+
 @dataclass
 class Gate:
     """What a gateway test works with."""
@@ -181,15 +196,8 @@ def database(_founded: tuple[Path, Aurora, str], tmp_path: Path) -> Iterator[Pat
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
     """Return a served provider that has no script yet."""
-    found = Provider()
-    runner = web.AppRunner(_provider_app(found), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    found.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
-    yield found
-    await runner.cleanup()
+    async with provided() as found:
+        yield found
 
 
 @pytest.fixture
@@ -219,15 +227,8 @@ async def gates(
     """Return two gateways on one database, of either kind, before one provider."""
     monkeypatch.setattr(connections, "_connections", threading.local())  # every thread has its own
     async with AsyncExitStack() as stack:
-        provider, org = Provider(), aurora()
+        provider, org = await stack.enter_async_context(provided()), aurora()
         key = org.key(org.elena, "claude_code")
-        runner = web.AppRunner(_provider_app(provider), shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        assert site._server is not None
-        provider.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         made = []
         for name in ("first", "second"):
@@ -250,9 +251,3 @@ def bilingual(gate: Gate) -> Gate:
     gate.parts.upstreams = Upstreams([gate.parts.upstreams.serving(MODEL, "anthropic"), openai])
     openai_provider.obeying(gate.provider)
     return gate
-
-
-def _provider_app(provider: Provider) -> web.Application:
-    app = web.Application(client_max_size=2**26)
-    app.router.add_route("*", "/{path:.*}", provider.handle)
-    return app

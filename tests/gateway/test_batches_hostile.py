@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from tokenpool.audit.models import AuditEvent
-from tokenpool.compliance import verify
 from tokenpool.gateway.batches import watch
 from tokenpool.gateway.batches.watch import Watch
 from tokenpool.kernel import clock
@@ -17,9 +16,20 @@ from tokenpool.limits import caps
 from tokenpool.limits.models import Hold, MessageBatch
 from tokenpool.metering.models import UsageEvent
 
-from .batch_provider import Batches, speaking_batches, succeeded
-from .conftest import BODY, BOOK, MESSAGE, Gate
-from .test_batches_endpoints import BOUND, HALF, PATH, call, created, requests_of, watched
+from .batch_provider import (
+    BOUND,
+    HALF,
+    PATH,
+    Batches,
+    broken,
+    call,
+    created,
+    requests_of,
+    speaking_batches,
+    succeeded,
+    watched,
+)
+from .conftest import BODY, MESSAGE, Gate
 
 ESTIMATED = len(json.dumps(BODY)) + 4_000
 
@@ -28,11 +38,6 @@ ESTIMATED = len(json.dumps(BODY)) + 4_000
 def batches(gate: Gate) -> Batches:
     """Return the scripted provider, speaking batches."""
     return speaking_batches(gate)
-
-
-def broken() -> list[str]:
-    """Return what verification finds."""
-    return [finding.broken for finding in verify.check(book=BOOK) if not finding.holds]
 
 
 @pytest.mark.parametrize(

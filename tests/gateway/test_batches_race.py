@@ -8,16 +8,25 @@ import pytest
 from aiohttp import web
 from django.db import connections
 
-from tokenpool.compliance import verify
 from tokenpool.gateway.batches.watch import Watch
 from tokenpool.limits import caps
 from tokenpool.limits.models import Hold, MessageBatch
 from tokenpool.metering.models import UsageEvent
 from tokenpool.organizations import members
 
-from .batch_provider import Batches, speaking_batches, succeeded
-from .conftest import BOOK, COST, MESSAGE, USAGE, Gate, Provider
-from .test_batches_endpoints import BOUND, HALF, PATH, call, created, requests_of
+from .batch_provider import (
+    BOUND,
+    HALF,
+    PATH,
+    Batches,
+    broken,
+    call,
+    created,
+    requests_of,
+    speaking_batches,
+    succeeded,
+)
+from .conftest import COST, MESSAGE, USAGE, Gate, Provider
 
 
 @pytest.fixture
@@ -36,11 +45,6 @@ async def apart(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
             connections["default"].close()
 
     return await asyncio.to_thread(done)
-
-
-def broken() -> list[str]:
-    """Return what verification finds."""
-    return [finding.broken for finding in verify.check(book=BOOK) if not finding.holds]
 
 
 async def both_look(first: Gate, second: Gate) -> None:

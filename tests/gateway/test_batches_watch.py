@@ -8,7 +8,6 @@ import pytest
 from django.db import OperationalError
 
 from tokenpool.audit.models import AuditEvent
-from tokenpool.compliance import verify
 from tokenpool.gateway.batches import creation, watch
 from tokenpool.gateway.batches.watch import Watch
 from tokenpool.gateway.resolver import Resolver
@@ -23,9 +22,20 @@ from tokenpool.limits.models import Hold, MessageBatch
 from tokenpool.metering.models import DailyUsage, UsageEvent
 from tokenpool.organizations import members
 
-from .batch_provider import Batches, speaking_batches, succeeded
-from .conftest import BODY, BOOK, Gate
-from .test_batches_endpoints import BOUND, HALF, PATH, call, created, requests_of, watched
+from .batch_provider import (
+    BOUND,
+    HALF,
+    PATH,
+    Batches,
+    broken,
+    call,
+    created,
+    requests_of,
+    speaking_batches,
+    succeeded,
+    watched,
+)
+from .conftest import BODY, Gate
 
 ESTIMATE = (len(json.dumps(BODY)) + 4_000) * 2_000 + 50 * 10_000
 
@@ -388,11 +398,6 @@ async def test_late_results_wait_for_the_database(
     second, _ = await call(gate, "GET", f"{PATH}/{batch_id}/results")
 
     assert (503, 200, (HALF, 0)) == (first, second, gate.account())
-
-
-def broken() -> list[str]:
-    """Return what verification finds."""
-    return [finding.broken for finding in verify.check(book=BOOK) if not finding.holds]
 
 
 async def test_results_that_are_gone_are_looked_for_no_more(gate: Gate, batches: Batches) -> None:

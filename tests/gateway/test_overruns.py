@@ -5,9 +5,8 @@ import pytest
 from tokenpool.audit.models import AuditEvent
 from tokenpool.limits.models import Hold
 
-from .batch_provider import speaking_batches, succeeded
+from .batch_provider import created, speaking_batches, succeeded, watched
 from .conftest import Gate
-from .test_batches_endpoints import created, watched
 
 
 def told() -> list[tuple[str, dict[str, int]]]:
