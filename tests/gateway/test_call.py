@@ -1,6 +1,7 @@
 """Bounds of a body: never below what it can be billed for, images by their maxima, look-alikes by their bytes."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -67,8 +68,6 @@ def test_documents_are_bounded_by_the_context_window() -> None:
     call = read_call(body(messages=[{"role": "user", "content": [document]}]))
 
     assert 1_000_000 == call.shape(PRICE).input_tokens
-    from dataclasses import replace  # noqa: PLC0415
-
     with pytest.raises(Unbounded, match="context window is unknown"):
         call.shape(replace(PRICE, context_window=None))
 

@@ -82,8 +82,17 @@ async def test_no_field_of_a_body_changes_where_a_request_goes(gate: Gate) -> No
     assert ["/v1/messages"] == [path for path, _, _ in gate.provider.seen]
 
 
-@pytest.mark.parametrize("target", ["//evil.example/v1/messages", "http://evil.example/v1/messages", "/v1/messages/.."])
-async def test_no_request_line_changes_where_a_request_goes(gate: Gate, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "status", "seen"),
+    [
+        ("//evil.example/v1/messages", 404, []),
+        ("http://evil.example/v1/messages", 200, ["/v1/messages"]),
+        ("/v1/messages/..", 404, []),
+    ],
+)
+async def test_no_request_line_changes_where_a_request_goes(
+    gate: Gate, target: str, status: int, seen: list[str]
+) -> None:
     """Absolute forms and doubled slashes reach our own path or nothing."""
     gate.provider.answers()
     host, port = gate.url.removeprefix("http://").split(":")
@@ -95,8 +104,7 @@ async def test_no_request_line_changes_where_a_request_goes(gate: Gate, target: 
     answer = await reader.read()
     writer.close()
 
-    assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 404", b"HTTP/1.1 400"))
-    assert {"/v1/messages"} >= {path for path, _, _ in gate.provider.seen}
+    assert (status, seen) == (int(answer.split()[1]), [path for path, _, _ in gate.provider.seen])
 
 
 @pytest.mark.parametrize(
@@ -127,8 +135,10 @@ async def test_a_query_goes_along_and_stays_one(gate: Gate) -> None:
 async def test_nothing_but_the_named_loopback_reaches_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """A public name that resolves to loopback, and loopback in other spellings, are not connected to."""
     server = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", ("127.0.0.1", 80))])
-    upstream = Upstream(name="x", url=f"http://{host}:{server.getsockname()[1]}", api_key="k")
+    place = server.getsockname()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", place)])
+    monkeypatch.setattr("tokenpool.gateway.upstream.ANSWER_SECONDS", 0.2)
+    upstream = Upstream(name="x", url=f"http://{host}:{place[1]}", api_key="k")
 
     with pytest.raises(UpstreamAway):
         await upstream.send("GET", "/v1/models", headers=Headers(), stream=False)
