@@ -50,9 +50,8 @@ async def test_a_hold_is_settled_with_what_was_used(meter: Meter) -> None:
 
     status, ended = await meter.call(f"/{hold['id']}/settle", {"usage": {"input_tokens": 10, "output_tokens": 5}})
 
-    cost = ended["settled_nano"]
-    assert cost > 0
-    assert (200, "settled", 0) == (status, ended["state"], ended["held_nano"])
+    cost = 10 * 4_000 + 5 * 20_000
+    assert (200, "settled", 0, cost) == (status, ended["state"], ended["held_nano"], ended["settled_nano"])
     assert (cost, 0) == meter.gate.account()
     assert [cost] == list(UsageEvent.objects.values_list("cost_nano", flat=True))
 

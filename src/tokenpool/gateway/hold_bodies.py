@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from tokenpool.gateway.body import parse_body
 from tokenpool.gateway.received import read_body
+from tokenpool.gateway.settle import EstimateFacts
 from tokenpool.kernel.errors import InvalidInput
 from tokenpool.kernel.money import nano_from_decimal_text
 from tokenpool.kernel.tokens import TokenCounts
@@ -83,7 +84,7 @@ async def read(request: Request, shape: type[Body]) -> Body:
     return _valid(body, shape)
 
 
-def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, dict[str, int | bool]]:
+def bound(wanted: Wanted, price: ModelPrice) -> tuple[Bound, EstimateFacts]:
     """Return the largest cost, and what an estimate would start from should nobody ever settle.
 
     Raises:
@@ -144,6 +145,12 @@ def _valid(given: object, shape: type[Body], *place: str) -> Body:
         raise InvalidInput(f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}.", field=field) from error
 
 
-def _estimate_facts(input_bound: int, max_output: int) -> dict[str, int | bool]:
-    bounds = {"input_bound": input_bound, "prompt_bound": input_bound, "max_output": max_output}
-    return {**bounds, "us_only": False, "fast": False, "tools_nano": 0}
+def _estimate_facts(input_bound: int, max_output: int) -> EstimateFacts:
+    return {
+        "input_bound": input_bound,
+        "prompt_bound": input_bound,
+        "max_output": max_output,
+        "us_only": False,
+        "fast": False,
+        "tools_nano": 0,
+    }

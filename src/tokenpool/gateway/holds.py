@@ -144,7 +144,7 @@ async def _hold(parts: Parts, organization_id: str, wanted: hold_bodies.Wanted) 
             answer = await parts.commits.admit(organization_id, ask)
         except Undecided:
             if not wanted.request_id:  # else the caller asks again by that name
-                attempt = Attempt(parts, organization_id, ask.hold_id, price, {}, book=book, day=at.date())
+                attempt = Attempt(parts, organization_id, ask.hold_id, price, estimate_facts, book=book, day=at.date())
                 parts.background(attempt.give_back(ask.admitted_at))
             raise
         if isinstance(answer, Refusal):

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.settle import Attempt
+from tokenpool.gateway.settle import Attempt, EstimateFacts
 from tokenpool.kernel import clock
 from tokenpool.kernel.tokens import TokenCounts
 from tokenpool.limits.operations import LEASE_SECONDS, Extend, Trim
@@ -50,7 +50,7 @@ class Journal:
         self._written_bytes, self._written_at = meter.output_bytes, now
         amount = self._trimmed(meter.start_input) if first and meter.input_is_told else None
         attempt = self._attempt
-        trim = Trim(attempt.hold_id, evidence_of(attempt.parts, meter, attempt.shape), amount)
+        trim = Trim(attempt.hold_id, evidence_of(attempt.parts, meter, attempt.estimate_facts), amount)
         attempt.parts.background(attempt.parts.commits.submit(attempt.organization_id, trim))
 
     def _trimmed(self, start: TokenCounts | None) -> int | None:
@@ -58,17 +58,16 @@ class Journal:
 
         A prompt that may be read more than once is not known before the end: nothing is given back.
         """
-        shape = self._attempt.shape
-        if start is None or shape["input_bound"] > shape["prompt_bound"]:
+        facts = self._attempt.estimate_facts
+        if start is None or facts["input_bound"] > facts["prompt_bound"]:
             return None
         real = TokenCounts(start.input, start.cache_read, start.cache_write_5m, start.cache_write_1h)
-        cost = rate(real, self._attempt.price, us_only=shape["us_only"], fast=shape["fast"])
-        tools: int = shape["tools_nano"]
-        return cost.total + tools + self._bound.amount() - self._bound.fixed_nano
+        cost = rate(real, self._attempt.price, us_only=facts["us_only"], fast=facts["fast"])
+        return cost.total + facts["tools_nano"] + self._bound.amount() - self._bound.fixed_nano
 
 
-def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str:
-    """Return the evidence as stored: JSON of the input at `message_start`, output bytes, the shape, and the journal.
+def evidence_of(parts: Parts, meter: Meter | None, facts: EstimateFacts) -> str:
+    """Return the evidence as stored: JSON of the input at `message_start`, output bytes, *facts*, and the journal.
 
     The journal is this process's of settlements: the exact end may be waiting there, which no estimate replaces.
     """
@@ -77,9 +76,9 @@ def evidence_of(parts: Parts, meter: Meter | None, shape: dict[str, Any]) -> str
         seen = {
             "start": meter.start_input and {name: getattr(meter.start_input, name) for name in _COUNTS},
             "output_bytes": meter.output_bytes,
-            "read_again": meter.read_again(shape["prompt_bound"]),
+            "read_again": meter.read_again(facts["prompt_bound"]),
         }
-    return _written({**seen, "journal": parts.spool.name, **shape})
+    return _written({**seen, "journal": parts.spool.name, **facts})
 
 
 async def renew_leases(parts: Parts) -> None:

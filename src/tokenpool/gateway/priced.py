@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tokenpool.gateway.formats import Call
 from tokenpool.gateway.parts import Parts
-from tokenpool.gateway.settle import Attempt
+from tokenpool.gateway.settle import Attempt, EstimateFacts
 from tokenpool.gateway.upstream import Upstream
 from tokenpool.gateway.upstreams import check_prices
 from tokenpool.kernel import clock
@@ -26,7 +26,7 @@ class Priced:
     shape: Shape
     bound: Bound
 
-    def estimate_facts(self, max_output: int) -> dict[str, int | bool]:
+    def estimate_facts(self, max_output: int) -> EstimateFacts:
         """Return what an estimate starts from, should the answer break off."""
         return {
             "input_bound": self.shape.input_tokens,

@@ -8,7 +8,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from asgiref.sync import sync_to_async
 
@@ -29,6 +29,18 @@ PATIENCE_SECONDS = (0.05, 0.2, 0.5)
 LONGEST_SECONDS = 2.0
 
 
+class EstimateFacts(TypedDict):
+    """What an estimate starts from, kept with a hold's evidence."""
+
+    input_bound: int  # tokens of all samplings
+    prompt_bound: int  # tokens of one
+    max_output: int  # tokens of all samplings
+    us_only: bool
+    fast: bool
+    tools_nano: int  # what tools at the provider can cost
+    batch: NotRequired[bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One dispatched request: its hold, the price, book and day it is pinned to, and what an estimate needs."""
@@ -37,7 +49,7 @@ class Attempt:
     organization_id: str
     hold_id: str
     price: ModelPrice
-    shape: dict[str, Any]  # input_bound, prompt_bound, max_output, us_only, fast, tools_nano
+    estimate_facts: EstimateFacts
     book: Prices
     day: date
 
@@ -51,14 +63,13 @@ class Attempt:
 
     async def settle_estimate(self, why: str, meter: Meter | None = None, output_bytes: int = 0) -> None:
         """End the hold with the estimate of a broken answer, from what *meter* has seen; *why* becomes its flag."""
-        start, again = None, 0
+        facts, start, again = self.estimate_facts, None, 0
         if meter is not None:
             start = meter.start_input if meter.input_is_told or not meter.finished else None
             output_bytes = meter.output_bytes
-            again = meter.read_again(self.shape["prompt_bound"])
-        bounds = {"input_bound": self.shape["input_bound"], "most_output": self.shape["max_output"]}
-        counts = estimate(start, output_bytes, again, **bounds)
-        reported = Reported(((None, counts),), us_only=self.shape["us_only"], fast=self.shape["fast"])
+            again = meter.read_again(facts["prompt_bound"])
+        counts = estimate(start, output_bytes, again, input_bound=facts["input_bound"], most_output=facts["max_output"])
+        reported = Reported(((None, counts),), us_only=facts["us_only"], fast=facts["fast"])
         await self.settle(reported, f"estimated {why}")
 
     async def void(self, reason: str) -> None:
