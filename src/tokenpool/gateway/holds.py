@@ -37,6 +37,8 @@ from tokenpool.metering.rate import UNPRICED_TOOL, rate_reported
 from tokenpool.organizations.directory import KeyFacts
 from tokenpool.pricing.own import OwnBook
 
+Verb = Callable[[Parts, Request, HoldRow, str], Awaitable[None]]
+
 
 async def create(parts: Parts, request: Request) -> Response:
     """Reserve the largest cost of a call, or refuse it; the same `request_id` again answers with the same hold."""
@@ -92,9 +94,6 @@ async def extend(parts: Parts, request: Request, row: HoldRow, organization_id: 
 
 async def show(_parts: Parts, _request: Request, _row: HoldRow, _organization_id: str) -> None:
     """Change nothing."""
-
-
-Verb = Callable[[Parts, Request, HoldRow, str], Awaitable[None]]
 
 
 def of_one(verb: Verb) -> Callable[[Parts, Request], Awaitable[Response]]:

@@ -4,6 +4,8 @@ The largest figure is the hold's own bound. The other two are estimates, of the 
 is at most one byte for the largest, three bytes for the expected, four for the lowest cost.
 """
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -99,10 +101,7 @@ def _costs(call: Call, priced: Priced, usual: Habit | None) -> dict[str, object]
         prompt = _prompt(call, priced, BYTES_PER_TOKEN)
         like = usual.expect(prompt, most_output=call.max_tokens, caches=caches)
         costs["expected"] = min(largest, max(lowest, _cost(like, call, priced)))
-    told: dict[str, object] = {}
-    for name, nano in costs.items():
-        told |= {f"{name}_nano": nano, name: None if nano is None else dollars(nano)}
-    return {**told, "expected_basis": usual.basis if usual else None}
+    return {**_amounts(costs), "expected_basis": usual.basis if usual else None}
 
 
 def _prompt(call: Call, priced: Priced, bytes_per_token: int) -> int:
@@ -126,11 +125,20 @@ def _verdict(found: Preview, call: Call) -> dict[str, object]:
 
 
 def _limit(state: LimitState) -> dict[str, object]:
-    amounts = {
-        "limit": state.limit_nano, "spent": state.spent_nano, "held": state.held_nano, "left": max(0, state.left_nano),
-    }  # fmt: skip
-    told: dict[str, object] = {"id": state.limit_id, "scope": state.scope, "basis": state.basis}
-    told |= {"window": state.window, "resets_at": clock.text(state.resets_at)}
-    for name, nano in amounts.items():
-        told |= {f"{name}_nano": nano, name: dollars(nano)}
+    left = max(0, state.left_nano)
+    return {
+        "id": state.limit_id,
+        "scope": state.scope,
+        "basis": state.basis,
+        "window": state.window,
+        "resets_at": clock.text(state.resets_at),
+        **_amounts({"limit": state.limit_nano, "spent": state.spent_nano, "held": state.held_nano, "left": left}),
+    }
+
+
+def _amounts(named: Mapping[str, int | None]) -> dict[str, object]:
+    """Return each amount in nano-dollars and in dollars."""
+    told: dict[str, object] = {}
+    for name, nano in named.items():
+        told |= {f"{name}_nano": nano, name: None if nano is None else dollars(nano)}
     return told

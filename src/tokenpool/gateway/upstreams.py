@@ -10,6 +10,7 @@ from tokenpool.gateway.upstream import Upstream
 from tokenpool.kernel.errors import InvalidInput, UnknownModel
 from tokenpool.pricing.book import ModelPrice
 
+PATHS = {"anthropic": "POST /v1/messages", "openai": "POST /v1/chat/completions or /v1/responses"}
 LONGEST_NAME = 200  # of a model that anybody serves; a longer one is not looked at
 
 
@@ -55,9 +56,6 @@ class Upstreams:
         """Close every connection."""
         for one in self._upstreams:
             await one.close()
-
-
-PATHS = {"anthropic": "POST /v1/messages", "openai": "POST /v1/chat/completions or /v1/responses"}
 
 
 def check_prices(upstream: Upstream, price: ModelPrice) -> None:

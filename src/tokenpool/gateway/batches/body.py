@@ -35,6 +35,13 @@ class Body:
     text: str
     requests: tuple[Asked, ...]
 
+    def models(self) -> dict[str, int]:
+        """Return the models that are asked for, each with the index of its first request."""
+        found: dict[str, int] = {}
+        for index, one in enumerate(self.requests):
+            found.setdefault(one.call.model, index)
+        return found
+
     def named(self, names: Sequence[str]) -> bytes:
         """Return the bytes for the provider, in which each request is called by one of *names*."""
         changes = [(one.at, json.dumps(name)) for one, name in zip(self.requests, names, strict=True)]

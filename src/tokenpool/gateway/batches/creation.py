@@ -65,20 +65,17 @@ def upstream_of(parts: Parts, body: Body) -> Upstream:
     Raises:
         InvalidInput: they have several, or a model has none.
     """
-    found: dict[str, Upstream] = {}
-    for index, asked in enumerate(body.requests):
-        model = asked.call.model
-        if model in found:
-            continue
+    found: list[Upstream] = []
+    for model, index in body.models().items():
         with of_request(index):
-            found[model] = parts.upstreams.serving(model, "anthropic")
-            if len({id(upstream) for upstream in found.values()}) > 1:
+            found.append(parts.upstreams.serving(model, "anthropic"))
+            if found[-1] is not found[0]:
                 raise InvalidInput(
                     f"model: “{model[:80]}” is served by another provider than the requests before it; "
                     "send it in a batch of its own.",
                     field="model",
                 )
-    return next(iter(found.values()))
+    return found[0]
 
 
 async def hold(
@@ -208,10 +205,7 @@ async def _adopt_later(parts: Parts, row: BatchRow, upstream_id: str, document: 
 def _prices(parts: Parts, facts: KeyFacts, body: Body, upstream: Upstream, at: datetime) -> dict[str, ModelPrice]:
     """Return the price of each model of a batch; whoever lacks one is told of it."""
     book, found = OwnBook(parts.book, facts.own_prices), dict[str, ModelPrice]()
-    for index, asked in enumerate(body.requests):
-        model = asked.call.model
-        if model in found:
-            continue
+    for model, index in body.models().items():
         with of_request(index), unpriced.told(parts, facts.organization_id, model):
             found[model] = book.price(model, at.date())
             check_prices(upstream, found[model])
