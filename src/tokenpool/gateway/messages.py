@@ -1,6 +1,7 @@
 """The spine: a request is authenticated, bounded, held, forwarded, and settled before its end is seen."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -41,8 +42,8 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
         return await refusals.over_limit(fits, facts, parts.directory, request.state.request_id, form.envelope)
     attempt = priced.attempt(parts, facts.organization_id, answer.hold_id, answer.max_output)
     parts.running.begin(answer.hold_id, facts.organization_id, facts.member_id, streams=call.stream)
-    sent = _dispatch(request, form, call, upstream, attempt=attempt, answer=answer, bound=priced.bound)
-    return await asyncio.shield(parts.background(sent))
+    sent = _answer(request, form, call, upstream, attempt=attempt, answer=answer, bound=priced.bound)
+    return await asyncio.shield(parts.background(_counted(attempt, sent)))
 
 
 async def hold(
@@ -89,20 +90,19 @@ async def hold(
     raise Unavailable("The organization's settings are changing; try again.")
 
 
-async def _dispatch(
-    request: Request, form: Format[Any], call: Call, upstream: Upstream, *, attempt: Attempt, answer: Held, bound: Bound
-) -> Response:
-    """Send the held call and prepare its answer; from here on the hold ends whatever happens."""
+async def _counted(attempt: Attempt, answer: Awaitable[Response]) -> Response:
+    """Return *answer*; an attempt that has failed runs no more, and if its hold has not ended, its evidence ends it."""
     try:
-        return await _answer(request, form, call, upstream, attempt=attempt, answer=answer, bound=bound)
+        return await answer
     except BaseException:
-        attempt.parts.running.end(attempt.hold_id)  # if it has not ended, its evidence will end it
+        attempt.parts.running.end(attempt.hold_id)
         raise
 
 
 async def _answer(
     request: Request, form: Format[Any], call: Call, upstream: Upstream, *, attempt: Attempt, answer: Held, bound: Bound
 ) -> Response:
+    """Send the held call and prepare its answer; from here on the hold ends whatever happens."""
     body, named = call.body(answer.max_output if answer.clamped else None), form.named(request.state.request_id)
     try:
         reply = await upstream.send(
