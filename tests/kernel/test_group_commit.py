@@ -149,13 +149,18 @@ async def spaced(commits: GroupCommit, first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "batches"),
-    [(3, [[0, 1, 2], [3], [4], [5]]), (4, [[0, 1, 2, 3], [4, 5, 6]])],
+    ("first", "busy_seconds", "batches"),
+    [
+        (3, 0, [[0, 1, 2], [3], [4], [5]]),
+        (4, 0, [[0, 1, 2, 3], [4, 5, 6]]),
+        (4, 3_600, [[0, 1, 2, 3], [4], [5], [6]]),
+    ],
 )
 async def test_where_many_came_the_next_ones_ride_together(
-    monkeypatch: pytest.MonkeyPatch, first: int, batches: list[list[int]]
+    monkeypatch: pytest.MonkeyPatch, first: int, busy_seconds: float, batches: list[list[int]]
 ) -> None:
-    """Behind three at once each later one commits alone; behind four the three that follow share a commit."""
+    """Behind four in a busy loop the three that follow share a commit; behind three, or in a quick one, none does."""
+    monkeypatch.setattr(group_commit, "BUSY_SECONDS", busy_seconds)
     monkeypatch.setattr(group_commit, "GATHER_SECONDS", 0.1)
     seen: list[tuple[str, list[int]]] = []
 
@@ -166,6 +171,7 @@ async def test_where_many_came_the_next_ones_ride_together(
 
 async def test_those_who_ask_again_at_once_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight callers in a closed loop, three times: eight again are enough, and no pause of an hour begins."""
+    monkeypatch.setattr(group_commit, "BUSY_SECONDS", 0)
     monkeypatch.setattr(group_commit, "GATHER_SECONDS", 3_600)
     seen: list[tuple[str, list[int]]] = []
     commits = GroupCommit(Notebook(), doubling(seen))
