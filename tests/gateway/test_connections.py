@@ -71,6 +71,7 @@ NONSENSE = [  # (what a provider sends, what of it is an answer's body)
     (b"HTTP/1.1 200 OK\r\n" + b"x-h: %s\r\n" % (b"y" * 1000) * 100, b""),
     (b"HTTP/1.1 100 Continue\r\nx: %s\r\n\r\n" % (b"y" * 1000) * 100, b""),
     (START + b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n", b"ok"),
+    (b"HTTP/1.1 600 Nothing\r\ncontent-length: 2\r\n\r\nok", b""),
 ]
 
 
@@ -83,6 +84,39 @@ async def test_nonsense_ends_the_connection(sent: bytes, body: bytes) -> None:
             with pytest.raises(Broken, match="no HTTP"):
                 await gather(ask(origin), received)
             assert body == b"".join(received)
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [
+        (START + b"x-h: ", b"y"),
+        (START, b"y"),
+        (b"HTTP/1.1 200 ", b"y"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"", b"\r\n"),
+        (START + b"transfer-encoding: chunked\r\n\r\n2;", b"y"),
+        (START + b"transfer-encoding: chunked\r\n\r\n0\r\nx-h: ", b"y"),
+    ],
+)
+async def test_what_has_no_end_and_is_no_body_ends_the_connection(start: bytes, again: bytes) -> None:
+    """After 64 KiB of it: a header, its name, a reason, provisional answers, empty lines, an extension, a trailer."""
+    flood = again * (2**23 // len(again))
+    taken = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(start)
+        while taken < len(flood):
+            writer.write(flood[taken : taken + 2**14])
+            await writer.drain()
+            taken += 2**14
+
+    async with provider(serve) as origin:
+        with pytest.raises(Broken, match="no HTTP"):
+            await asyncio.wait_for(gather(ask(origin), []), 5)
+
+    assert taken < len(flood)
 
 
 async def test_an_answer_that_nobody_asked_for_is_given_to_nobody() -> None:
@@ -214,3 +248,25 @@ async def test_who_stops_waiting_for_an_answer_closes_the_connection() -> None:
         await asyncio.sleep(0.05)
         waiting.cancel()
         await asyncio.wait_for(closed.wait(), 1)
+
+
+async def test_who_stops_waiting_when_the_answer_is_whole_leaves_the_connection() -> None:
+    """It is free by then, perhaps with another request on it."""
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        while await reader.readuntil(b"\r\n\r\n"):
+            await asyncio.sleep(0.05)
+            writer.write(ANSWER)
+
+    async with provider(serve) as origin:
+        first = asyncio.create_task(ask(origin))
+        while opened == 0 or not origin._idle:  # noqa: ASYNC110 - the turn in which the answer came
+            await asyncio.sleep(0)
+        second = asyncio.create_task(ask(origin))
+        first.cancel()
+        assert b"ok" == await body_of(await second)
+
+    assert 1 == opened

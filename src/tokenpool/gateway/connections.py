@@ -10,11 +10,11 @@ from typing import Self, cast
 
 import httptools
 
-MOST_HEADER_BYTES = 2**16
+MOST_HEADER_BYTES = 2**16  # in a row also of anything else that is no body: provisional answers, trailers
 MOST_WAITING_BYTES = 2**18  # of an answer that nobody takes; the provider waits from there on
 PIECE_BYTES = 2**18  # of a body; a larger one is sent in pieces, so that the loop goes on
 _BODILESS = (204, 304)
-_FIRST_FINAL = 200
+_FIRST_FINAL, _LAST_FINAL = 200, 599
 
 
 class Broken(Exception):
@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._headers: list[tuple[str, str]] = []
         self._header_bytes = 0
+        self._bodiless_bytes = 0  # since the last piece of a body
         self._reading = self._writable = self._sent_whole = True
         self._lasts = False  # until the connection ends: its answer has no length
         self._timer: asyncio.TimerHandle | None = None
@@ -137,13 +138,14 @@ class Connection(asyncio.Protocol):
             Broken: before the headers were here.
         """
         self._answer = answer = Answer(self)
-        self._header_bytes, self._patience, self._heard = 0, patience, self._loop.time()
+        self._header_bytes = self._bodiless_bytes = 0
+        self._patience, self._heard = patience, self._loop.time()
         self._timer = self._loop.call_later(patience, self._look)
         try:
             await self._send(head, body, answer)
             await answer.begun()
         except BaseException:
-            self.abort()
+            answer.close()  # one that is whole has left the connection, perhaps to another request
             raise
         return answer
 
@@ -162,9 +164,9 @@ class Connection(asyncio.Protocol):
                 await answer.wait()
         self._sent_whole = not rest
 
-    def abort(self) -> None:
+    def abort(self, why: str = "closed") -> None:
         """End the connection at once."""
-        self._over(Broken("closed"))
+        self._over(Broken(why))
         self._transport.abort()
 
     def read_on(self) -> None:
@@ -196,15 +198,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what came; what is no HTTP ends the connection."""
         self._heard = self._loop.time()
+        self._bodiless_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._over(Broken("no HTTP"))
-            self._transport.abort()
-        else:
-            if self._answer is not None and self._answer.waiting > MOST_WAITING_BYTES and self._reading:
-                self._reading = False
-                self._transport.pause_reading()
+            self.abort("no HTTP")
+            return
+        if self._bodiless_bytes > MOST_HEADER_BYTES:
+            self.abort("no HTTP")
+        elif self._answer is not None and self._answer.waiting > MOST_WAITING_BYTES and self._reading:
+            self._reading = False
+            self._transport.pause_reading()
 
     def on_message_begin(self) -> None:
         """Refuse what nobody asked for; take the headers of what follows a provisional answer."""
@@ -222,6 +226,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Hand on the status and the headers; of a provisional answer nothing."""
         status = self._parser.get_status_code()
+        if status > _LAST_FINAL:
+            raise Broken("no status")
         if status < _FIRST_FINAL or self._answer is None:
             return
         names = {name for name, _ in self._headers}
@@ -232,6 +238,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Hand on a piece."""
+        self._bodiless_bytes = 0
         if self._answer is not None:
             self._answer.add(body)
 
@@ -259,7 +266,6 @@ class Connection(asyncio.Protocol):
         """End a connection whose provider has been silent for too long, unless it is this side that does not read."""
         left = self._heard + self._patience - self._loop.time()
         if left <= 0 and self._reading:
-            self._over(Broken(f"silent for {self._patience:g} seconds"))
-            self._transport.abort()
+            self.abort(f"silent for {self._patience:g} seconds")
         else:
             self._timer = self._loop.call_later(max(left, 1.0), self._look)
