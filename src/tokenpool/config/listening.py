@@ -1,10 +1,11 @@
 """How this process listens: limits on what a request's head may be, and no patience for clients that trickle.
 
 A head is at most 64 KiB in 256 headers and must be complete within ten seconds; a body must come at
-1 KiB a second at least. Whoever is slower or larger gets an answer in the error envelope and the
-connection is closed, so slow clients cannot hold what others need. Whoever is refused before the
-body was read may finish it, unread: closing at once would take the answer back. What a proxy says of a client's
-address is believed of the proxies that the operator names, and of this machine's.
+1 KiB a second at least, and what stands behind it is no longer than a head. Whoever is slower or larger
+gets an answer in the error envelope and the connection is closed, so slow clients cannot hold what
+others need. Whoever is refused before the body was read may finish it, unread: closing at once would
+take the answer back. What a proxy says of a client's address is believed of the proxies that the
+operator names, and of this machine's.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ LEAST_BODY_BYTES = 10 * 1024  # within BODY_SECONDS
 MOST_CONNECTIONS = 10_000
 FILES_PER_CONNECTION = 2  # its own, and one to the provider
 OTHER_FILES = 100
+_BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's name of it
 
 
@@ -76,7 +78,7 @@ class PatientProtocol(HttpToolsProtocol):
     _in_head = True  # also before the first byte of a connection
     _unfinished = True
     _lingers = False
-    _head_bytes = 0
+    _head_bytes = 0  # also of what stands behind a body's last piece
     _body_bytes = 0
     _refusal: tuple[HTTPStatus, str] = (HTTPStatus.BAD_REQUEST, "This is not an HTTP request.")
 
@@ -99,15 +101,16 @@ class PatientProtocol(HttpToolsProtocol):
         if self._lingers:
             return
         self._heard = True
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head and self._head_bytes > MOST_HEAD_BYTES:
+        if self._unfinished and self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _too_large())
         elif self._unfinished and self._timer is None:
             self._watch()
+        elif not self._unfinished and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Begin a request; its head may lie in the same bytes as the one before."""
@@ -123,7 +126,10 @@ class PatientProtocol(HttpToolsProtocol):
             raise ValueError(name)
 
     def on_headers_complete(self) -> None:
-        """Go on to the body."""
+        """Go on to the body; the parser would take that of a request to upgrade for the next request."""
+        if self.parser.should_upgrade() and _BODY_HEADERS & {name for name, _ in self.headers}:
+            self._refusal = (HTTPStatus.BAD_REQUEST, "Nothing is upgraded here; send the body without Upgrade.")
+            raise ValueError(self.headers)
         super().on_headers_complete()
         self.cycle.transport = self._seen_by_answers
         self._in_head = False
@@ -133,6 +139,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Count the body, also when nobody reads it."""
         super().on_body(body)
         self._body_bytes += len(body)
+        self._head_bytes = 0
 
     def on_message_complete(self) -> None:
         """Stop waiting: the request is here."""
