@@ -1,5 +1,6 @@
 """What costs nothing: whoever asks for models gets those of the format that they speak, of all its providers."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -132,3 +133,16 @@ async def test_counting_goes_to_the_provider_of_the_model(four: Gate) -> None:
     assert [200, 400, 400] == [fine.status, none.status, other.status]
     assert "model: must be the name of a model." == (await none.json())["error"]["message"]
     assert json.dumps({"model": "claude-fable-5"}).encode() == four.provider.seen[0][2]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/claude-opus-5-5"])
+async def test_head_is_answered_without_a_body(gate: Gate, path: str) -> None:
+    """The provider is asked with GET: behind a HEAD a length would announce a body that never comes."""
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"method": request.method})
+
+    gate.provider.script = script
+    async with asyncio.timeout(3), gate.session.head(gate.url + path, headers={"x-api-key": gate.key}) as answer:
+        assert (200, str(len('{"method": "GET"}'))) == (answer.status, answer.headers["content-length"])
+        assert b"" == await answer.read()

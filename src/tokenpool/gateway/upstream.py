@@ -77,6 +77,7 @@ class Upstream:
         """Send a request to *path* and return the answer once its headers are here; the caller reads or closes it.
 
         *path* is this side's word, never the client's: `/v1/…`, whose version is part of an OpenAI base address.
+        HEAD is asked as GET, for the length that it tells is of a body that would not come; none is passed on.
 
         Raises:
             UpstreamAway: no connection, it broke before the headers, or the answer is a redirect.
@@ -85,7 +86,7 @@ class Upstream:
         target = path.removeprefix("/v1") if self.speaks == "openai" else path
         try:
             answer = await self.origin.ask(
-                method,
+                "GET" if method == "HEAD" else method,
                 f"{target}?{query}" if query else target,
                 headers=self._outbound(headers),
                 body=body,
