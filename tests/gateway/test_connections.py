@@ -143,6 +143,26 @@ async def test_an_answer_that_nobody_asked_for_is_given_to_nobody() -> None:
     assert ([b"ok"] * 3, 3) == (found, opened)
 
 
+@pytest.mark.parametrize("late", [ANSWER.replace(b"ok", b"no"), b""])
+async def test_what_came_before_a_request_is_no_answer_to_it(late: bytes) -> None:
+    """An answer that nobody asked for, or the connection's end, that the loop has not read yet when the next asks."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(ANSWER)
+
+    async with provider(serve) as origin:
+        assert b"ok" == await body_of(await ask(origin))
+        writers[0].write(late)
+        if not late:
+            writers[0].write_eof()
+        assert b"ok" == await body_of(await ask(origin))
+
+    assert 2 == len(writers)
+
+
 async def test_a_broken_answer_gives_what_had_arrived_and_then_breaks() -> None:
     """Nothing that was paid for is lost."""
     cut = START + b"content-length: 10\r\n\r\nhalf"

@@ -5,6 +5,7 @@ or that no parser would read the same way, ends the connection.
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Self, cast
 
@@ -126,8 +127,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """It can take a request."""
-        return not self._transport.is_closing()
+        """It can take a request: nothing came that nobody has read yet, for it would be no answer to it."""
+        if self._transport.is_closing():
+            return False
+        arrived = select.poll()
+        arrived.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not arrived.poll(0)
 
     async def ask(self, head: bytes, body: bytes, patience: float) -> Answer:
         """Send a request and return its answer once its headers are here.

@@ -87,6 +87,7 @@ class Origin:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
+            connection.abort()
         return None
 
     async def _connected(self) -> Connection:
