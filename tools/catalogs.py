@@ -50,7 +50,7 @@ def messages() -> Iterator[tuple[str, int, str | tuple[str, ...]]]:
         settings.configure()
     for room in ROOMS_WITH_SENTENCES:
         for path in sorted((SOURCE / room).rglob("*")):
-            if path.suffix == ".html":
+            if path.suffix in {".html", ".txt"}:
                 text = templatize(path.read_text(), origin=str(path))
             elif path.suffix == ".py":
                 text = path.read_text()

@@ -415,6 +415,31 @@ def test_a_password_is_chosen_through_the_mail_and_is_then_ones_own(org: Aurora)
     assert ("", True) == (person.password_given_by, person.check_password("my very own words"))
 
 
+def test_the_way_to_a_password_speaks_as_the_console_does(org: Aurora) -> None:
+    """Its pages and its mail are ours, in both languages; a stranger's address gets the same page and no mail."""
+    with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
+        mail.outbox = []
+        client = Client(headers={"accept-language": "it"})
+        answers = [
+            client.post("/accounts/password/reset/", {"email": email}, follow=True).content.decode()
+            for email in ("nobody@elsewhere.example", "farid@aurora.example")
+        ]
+
+    assert [("[Tokenpool] Scelga la Sua password", ["farid@aurora.example"])] == [
+        (sent.subject, sent.to) for sent in mail.outbox
+    ]
+    assert ["<h1>Guardi nella Sua casella di posta</h1>" in answer for answer in answers] == [True, True]
+    assert "<h1>Choose a password</h1>" in Client().get("/accounts/password/reset/").content.decode()
+
+
+def test_a_link_to_a_password_that_was_used_says_so(org: Aurora) -> None:
+    """And leads to another one."""
+    page = Client().get("/accounts/password/reset/key/person-x/").content.decode()
+
+    assert "<h1>This link is not valid any more</h1>" in page
+    assert 'href="/accounts/password/reset/"' in page
+
+
 def test_mail_never_carries_a_strangers_host(org: Aurora) -> None:
     """A forged Host header gets nothing."""
     answer = Client().post(
