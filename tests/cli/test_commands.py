@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from installation import CLEAN, COMMAND, PASSWORD, free_port
-from tokenpool.config import environment
 from tokenpool.config.upstreams import UpstreamSettings, bind_keys
 
 
@@ -29,7 +28,7 @@ def begin(folder: Path, password: str = PASSWORD) -> subprocess.CompletedProcess
 
 
 def test_init_makes_an_organization_once_and_tells_its_keys(tmp_path: Path) -> None:
-    """access.json is its owner's alone; a second init is refused; verify is clean."""
+    """access.json and its folder are their owner's alone; a second init is refused; verify is clean."""
     first, second = begin(tmp_path), begin(tmp_path)
     verified = tokenpool("verify", "--data", str(tmp_path / "data"), "--json")
 
@@ -37,6 +36,7 @@ def test_init_makes_an_organization_once_and_tells_its_keys(tmp_path: Path) -> N
     path = tmp_path / "data" / "access.json"
     assert {"url", "organization_id", "owner", "admin_key", "meter_key", "compliance_key", "members"} == access.keys()
     assert (access, "0o600") == (json.loads(path.read_text()), oct(path.stat().st_mode & 0o777))
+    assert "0o700" == oct(path.parent.stat().st_mode & 0o777)
     assert (2, "has an organization already (Aurora)") == (second.returncode, second.stderr.split("data ")[1][:36])
     assert (0, {True}) == (verified.returncode, {one["holds"] for one in json.loads(verified.stdout)})
 
@@ -75,12 +75,13 @@ def test_a_settings_file_is_read_and_its_typos_are_named(tmp_path: Path) -> None
 
 def test_a_provider_whose_address_changed_without_its_key_stops_the_start(tmp_path: Path) -> None:
     """The key was for somebody else; the message names both and the way out."""
-    environment.make_secret(tmp_path)
-    secret = (tmp_path / "secret_key").read_text()
-    bind_keys((UpstreamSettings("default", "https://api.anthropic.com", "k"),), folder=tmp_path, secret=secret)
+    begin(tmp_path)
+    folder = tmp_path / "data"
+    secret = (folder / "secret_key").read_text()
+    bind_keys((UpstreamSettings("default", "https://api.anthropic.com", "k"),), folder=folder, secret=secret)
 
     settings = {"TOKENPOOL_UPSTREAM_URL": "https://evil.example", "TOKENPOOL_UPSTREAM_API_KEY": "k"}
-    done = tokenpool("serve", "--data", str(tmp_path), "--port", "1", **settings)
+    done = tokenpool("serve", "--data", str(folder), "--port", str(free_port()), **settings)
 
     assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert "was used for https://api.anthropic.com:443 and would now go to https://evil.example:443" in done.stderr
@@ -92,6 +93,16 @@ def test_a_weak_password_begins_nothing(tmp_path: Path) -> None:
 
     assert (2, True) == (done.returncode, "owner_password" in done.stderr)
     assert not (tmp_path / "data" / "access.json").exists()
+
+
+def test_a_password_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """One line, no traceback."""
+    (tmp_path / "password").write_bytes(b"\xff\xfe\xfa\x00 quiet exact fast")
+    names = ("--organization", "Aurora", "--owner-email", "ada@aurora.example")
+    done = tokenpool("init", *names, "--owner-password-file", str(tmp_path / "password"), "--data", str(tmp_path / "d"))
+
+    said = f"tokenpool: --owner-password-file: {tmp_path / 'password'} cannot be read (it is not text in UTF-8).\n"
+    assert (2, said) == (done.returncode, done.stderr)
 
 
 def test_a_folder_that_is_served_from_is_not_thrown_away(tmp_path: Path) -> None:
@@ -130,10 +141,12 @@ def test_a_demo_marks_its_folder_and_init_takes_the_mark_away(tmp_path: Path) ->
     assert (0, False) == (begin(tmp_path).returncode, (data / "demo").exists())
 
 
-@pytest.mark.parametrize("words", [["verify"], ["close-month", "--month", "2026-10"]])
+@pytest.mark.parametrize("words", [["verify"], ["close-month", "--month", "2026-10"], ["serve"]])
 def test_a_folder_without_an_organization_is_not_found_to_be_in_order(tmp_path: Path, words: list[str]) -> None:
-    """A mistyped --data does not verify."""
-    done = tokenpool(*words, "--data", str(tmp_path / "typo"))
+    """A mistyped --data does not verify, and is not served from."""
+    given = {"TOKENPOOL_UPSTREAM_URL": "https://example.com", "TOKENPOOL_UPSTREAM_API_KEY": "k"}
+    given |= {"TOKENPOOL_PORT": str(free_port())}
+    done = tokenpool(*words, "--data", str(tmp_path / "typo"), **given)
 
     assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert "there is no organization yet" in done.stderr

@@ -26,10 +26,11 @@ def read_password(path: Path) -> str:
         InvalidInput: it cannot be read.
     """
     try:
-        return path.read_text().partition("\n")[0]
-    except OSError as error:
+        return path.read_text("utf-8").partition("\n")[0].removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise InvalidInput(
-            f"--owner-password-file: {path} cannot be read ({error.strerror}).", field="owner_password_file"
+            f"--owner-password-file: {path} cannot be read ({why}).", field="owner_password_file"
         ) from error
 
 

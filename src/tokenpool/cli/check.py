@@ -19,7 +19,7 @@ def verify(*, month: str, as_json: bool) -> int:
     """Check every invariant and print the findings; return the exit code."""
     if month:
         Month.parse(month)
-    names = dict(_organizations().values_list("id", "name"))
+    names = dict(organizations().values_list("id", "name"))
     findings = []
     for finding in verification.check(book=load.standard(), month=month):
         findings.append(finding)
@@ -37,7 +37,7 @@ def close_month(*, month: str, dry_run: bool, as_json: bool) -> int:
     """Close *month* of every organization and print the documents; return the exit code."""
     wanted = Month.parse(month)
     documents, failed = [], False
-    for organization in _organizations():
+    for organization in organizations():
         by = system(organization.id, "tokenpool close-month")
         try:
             if dry_run:
@@ -57,7 +57,7 @@ def close_month(*, month: str, dry_run: bool, as_json: bool) -> int:
     return 1 if failed else 0
 
 
-def _organizations() -> QuerySet[Organization]:
+def organizations() -> QuerySet[Organization]:
     """Return them; a mistyped --data is told instead of found to be in order."""
     found = Organization.objects.order_by("id")
     if not found:

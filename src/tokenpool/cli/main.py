@@ -92,6 +92,9 @@ def serve(
         raise InvalidInput("Set TOKENPOOL_UPSTREAM_API_KEY: without it no model answers.", field="upstream_api_key")
     port = int(settings.port)
     check_port(host, port)
+    from tokenpool.cli import check  # noqa: PLC0415 - its rooms need the prepared settings
+
+    check.organizations()
     typer.echo(f"Listening on {host}, port {port}; people open {settings.public_url} (TOKENPOOL_PUBLIC_URL).")
     with running_lock(settings.folder, fcntl.LOCK_SH):
         listen(host, port)
@@ -109,7 +112,7 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise InvalidInput(
-                f"--port: {host}, port {port} cannot be listened on ({error.strerror}); name another --port or --host.",
+                f"--port: {host}, port {port} cannot be listened on ({error.strerror}); name another.",
                 field="port",
             ) from error
 

@@ -45,13 +45,13 @@ def _alone_on(folder: Path) -> Iterator[None]:
 
 
 def lock_file(folder: Path, name: str) -> TextIO:
-    """Open a file to lock in the data folder, which is made if it is missing.
+    """Open a file to lock in the data folder, which is made for this account alone if it is missing.
 
     Raises:
         InvalidInput: the folder cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return (folder / name).open("w")
     except OSError as error:
         raise InvalidInput(

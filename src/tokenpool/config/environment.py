@@ -91,7 +91,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
 
 def make_secret(folder: Path) -> None:
     """Write DATA/secret_key (mode 0600) unless it exists."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "secret_key"
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
