@@ -17,6 +17,7 @@ from tokenpool.organizations.roles import Principal, system
 from tokenpool.pricing import load
 
 Access = dict[str, Any]
+ASKED = "Write a poem about a shared pool"  # the simulated provider's answer to it costs a cent: it is seen to move
 
 
 def read_password(path: Path) -> str:
@@ -136,7 +137,7 @@ Tokenpool is at {url}
 Paste for curl:
 
   curl {url}/v1/messages -H 'x-api-key: {member["key"]}' -H 'content-type: application/json' \\
-    -d '{{"model": "claude-sonnet-5-5", "max_tokens": 200, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    -d '{{"model": "claude-fable-5-1", "max_tokens": 500, "messages": [{{"role": "user", "content": "{ASKED}"}}]}}'
 
 Paste for Claude Code:
 

@@ -131,10 +131,10 @@ def _set_limits(by: Principal, month: Month) -> None:
     caps.set_limit(by=by, scope=seat_type_scope("chat_claude_code"), basis="each", amount_nano=_round_up(pool // 4))
     _set_group_limits(by, month)
     near, full = _by_address(by, NEAR), _by_address(by, AT_LIMIT)
-    near_spent = _spent(by, member_scope(near.id), month)
-    caps.set_limit(by=by, scope=member_scope(near.id), basis="each", amount_nano=near_spent * 100 // 92 or DOLLAR)
-    full_spent = _spent(by, member_scope(full.id), month)
-    caps.set_limit(by=by, scope=member_scope(full.id), basis="each", amount_nano=full_spent, reason="Trial month")
+    near_limit = _cents(_spent(by, member_scope(near.id), month) * 100 // 92) or DOLLAR
+    caps.set_limit(by=by, scope=member_scope(near.id), basis="each", amount_nano=near_limit)
+    full_limit = _cents(_spent(by, member_scope(full.id), month))
+    caps.set_limit(by=by, scope=member_scope(full.id), basis="each", amount_nano=full_limit, reason="Trial month")
 
 
 def _set_group_limits(by: Principal, month: Month) -> None:
@@ -151,6 +151,11 @@ def _set_group_limits(by: Principal, month: Month) -> None:
 
 def _round_up(nano: int) -> int:
     return -(-max(nano, DOLLAR) // (10 * DOLLAR)) * 10 * DOLLAR
+
+
+def _cents(nano: int) -> int:
+    """Return whole cents, as people write a limit, and never more than *nano*."""
+    return nano // (DOLLAR // 100) * (DOLLAR // 100)
 
 
 def _spent(by: Principal, scope: str, month: Month) -> int:

@@ -1,0 +1,28 @@
+"""How an installation begins: what is printed."""
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+
+from tokenpool.cli import begin
+from tokenpool.demo.provider import Provider
+from tokenpool.metering.extract import usage_from_message
+from tokenpool.pricing import load
+from tokenpool.pricing.cost import rate
+
+MEMBER = {"email": "elena.marino@aurora.example", "seat_type": "chat", "key": "tp-chat-x"}
+ACCESS = {"url": "http://127.0.0.1:8787", "owner": {"email": "o@aurora.example", "password": "p"}, "members": [MEMBER]}
+
+
+def test_the_line_to_paste_moves_the_figure_by_a_cent(tmp_path: Path) -> None:
+    """What the page shows in cents is seen to change with the first request."""
+    pasted = re.search(r"v1/messages .*?-d '(\{.*?\})'\n", begin.demo_summary(ACCESS, tmp_path), re.DOTALL)
+    assert pasted is not None
+    body, book = json.loads(pasted[1]), load.standard()
+    message, _ = Provider(book).answer(body)
+    used = usage_from_message(message)
+    assert used is not None
+    price = book.price(body["model"], date(2026, 11, 25))
+
+    assert 10_210_000 == rate(used.parts[0][1], price).total
