@@ -12,7 +12,8 @@ from tokenpool.kernel.errors import TokenpoolError
 _KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 _SENTENCES = {
     400: "The request cannot be read: it is too large, or its address holds what no address of ours does.",
-    404: "There is no such address here; docs/api.md lists what is served.",
+    404: "There is no such address here; docs/api.md and docs/gateway.md list what is served. The base address of "
+    "Anthropic's SDKs and Claude Code ends without /v1, that of OpenAI's SDKs with it.",
     405: "This address does not take that method.",
     500: "Tokenpool failed to handle this request; the operator's log has the cause under this id.",
 }
