@@ -375,6 +375,28 @@ def test_a_form_from_another_site_is_refused(org: Aurora) -> None:
     assert "Aurora Ltd" == Organization.objects.get().name
 
 
+def test_a_limit_that_cannot_be_has_no_history(org: Aurora) -> None:
+    """No page without a name for an address that was cut or mistyped."""
+    asked = ("", "?scope=organization", "?scope=foo&basis=pool", "?scope=organization&basis=pool")
+
+    answers = [browser(org.ada).get(f"/limits/history{words}").status_code for words in asked]
+
+    assert [404, 404, 404, 200] == answers
+
+
+def test_a_new_key_comes_with_the_lines_of_its_clients(org: Aurora) -> None:
+    """Claude Code's with a key for it alone; whoever has no seat is not told to make one."""
+    client = browser(org.ada)
+    shown = {
+        product: client.post("/keys/mint", {"name": "k", "product": product}).content.decode()
+        for product in ("claude_code", "api")
+    }
+
+    assert [True, False] == ["ANTHROPIC_AUTH_TOKEN=" in page for page in shown.values()]
+    assert [True, True] == ["OPENAI_BASE_URL=http" in page for page in shown.values()]
+    assert "Make one above" not in browser(org.dieter).get("/keys").content.decode()
+
+
 def test_the_way_back_stays_here(org: Aurora) -> None:
     """An address of another site is not followed."""
     answer = browser(org.ada).post("/me/choose", {"theme": "dark", "next": "//evil.example/"})

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from tokenpool.console.access import PageRequest, page, show
 from tokenpool.console.query import listing
 from tokenpool.console.templatetags.tokenpool import language
-from tokenpool.kernel.errors import InvalidInput, TokenpoolError
+from tokenpool.kernel.errors import InvalidInput, NotFound, TokenpoolError
 from tokenpool.kernel.money import parse_dollars
 from tokenpool.kernel.period import Window
 from tokenpool.limits import caps, explain, overview, scopes
@@ -86,7 +86,10 @@ def history(request: PageRequest) -> HttpResponse:
     """Show who set a limit to what, when and why."""
     scope, basis = request.GET.get("scope", ""), request.GET.get("basis", "")
     rows = caps.history(by=request.principal, scope=scope, basis=basis, window=request.GET.get("window", "month"))
-    facts = {"rows": rows, "scope_name": _scope_name(request, scope), "basis": basis}
+    name = _scope_name(request, scope)
+    if not name or basis not in ("pool", "each"):
+        raise NotFound(_("There is no such limit."))
+    facts = {"rows": rows, "scope_name": name, "basis": basis}
     return show(request, "console/limit_history.html", facts)
 
 
