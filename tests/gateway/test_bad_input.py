@@ -154,6 +154,8 @@ BODIES: list[tuple[bytes, str]] = [
     ('{"model":"中"}'.encode("utf-16"), "not UTF-8"),
     (b'{"model":"\xed\xa0\x80"}', "not UTF-8"),
     (b"\x1f\x8b\x08\x00", "not UTF-8"),
+    (b'{"model":"m\\ud800","max_tokens":1,"messages":[]}', "model: “m?” has no price"),
+    (b'{"\\ud800":1,"\\ud800":2}', "the key “?” twice"),
 ]
 
 

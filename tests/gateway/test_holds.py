@@ -337,3 +337,20 @@ async def test_a_tool_without_a_price_is_neither_held_nor_settled(meter: Meter) 
         settled[0],
         settled[1]["error"]["message"],
     )
+
+
+async def test_text_that_a_database_cannot_keep_is_refused(gates: tuple[Gate, Gate]) -> None:
+    """Before it is in a batch, where it would fail what others do; an id that is none is not looked for."""
+    meter = Meter(gates[0])
+    _, hold = await meter.hold()
+
+    for answer in (
+        await meter.hold(member="a\0"),
+        await meter.hold(model="a\0"),
+        await meter.hold(request_id="a\0"),
+        await meter.call(f"/{hold['id']}/void", {"reason": "a\0"}),
+    ):
+        assert 400 == answer[0]
+        assert answer[1]["error"]["message"].endswith(": must not hold a NUL character.")
+    assert 404 == (await meter.call("/%00"))[0]
+    assert "reserved" == (await meter.call(f"/{hold['id']}"))[1]["state"]

@@ -257,6 +257,14 @@ async def test_the_providers_error_passes_without_its_account(bilingual: Gate) -
     assert ("void", (0, 0)) == (Hold.objects.get().state, bilingual.account())
 
 
+async def test_a_sentence_that_quotes_half_a_character_is_told(bilingual: Gate) -> None:
+    """JSON can write half of a surrogate pair, UTF-8 cannot."""
+    answer = await post(bilingual, CHAT, {**CHAT_BODY, "model": "m\ud800"})
+
+    assert 400 == answer.status
+    assert "model: “m?” has no price" in (await answer.json())["error"]["message"]
+
+
 async def test_a_race_for_the_last_dollar_is_won_by_what_fits(bilingual: Gate) -> None:
     """Sixty-four at once, in all three formats: never above the limit, nothing held in the end."""
     bilingual.org.limit("organization", 1)

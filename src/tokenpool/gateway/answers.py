@@ -36,8 +36,9 @@ def envelope(
     if details:
         error["details"] = details
     body = json.dumps({"type": "error", "error": error, "request_id": request_id}, ensure_ascii=False)
+    told = body.encode(errors="replace")  # it may quote a client's half of a surrogate pair
     return Response(
-        body, status, {"request-id": request_id, **(headers or {})}, media_type="application/json; charset=utf-8"
+        told, status, {"request-id": request_id, **(headers or {})}, media_type="application/json; charset=utf-8"
     )
 
 

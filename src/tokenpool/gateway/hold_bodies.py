@@ -1,8 +1,9 @@
 """What the hold API is told: its bodies, what they bound, and usage as a provider or token classes name it."""
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from tokenpool.gateway.body import parse_body
@@ -24,19 +25,29 @@ MOST_SECONDS = 31 * 86_400
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
+def _storable(text: str) -> str:
+    """Refuse what PostgreSQL cannot keep: it would fail the batch it is in, for everybody."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "must not hold a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+
+
 class Wanted(BaseModel):
     """The body of `POST holds`: who asks what of which model, bounded in tokens or in dollars."""
 
     model_config = _STRICT
-    member: str = Field(min_length=1, max_length=254)
+    member: Text = Field(min_length=1, max_length=254)
     product: Literal["chat", "claude_code", "api"]
-    model: str = Field(min_length=1, max_length=80)
+    model: Text = Field(min_length=1, max_length=80)
     max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     input_tokens_bound: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     amount: str | None = Field(default=None, max_length=40)
     web_searches: int = Field(default=0, ge=0, le=10_000)
     code_execution_seconds: int = Field(default=0, ge=0, le=MOST_SECONDS)
-    request_id: str = Field(default="", max_length=120)
+    request_id: Text = Field(default="", max_length=120)
     lease_seconds: int = Lease
 
 
@@ -71,7 +82,7 @@ class Reason(BaseModel):
     """The body of `void`."""
 
     model_config = _STRICT
-    reason: str = Field(min_length=1, max_length=60)
+    reason: Text = Field(min_length=1, max_length=60)
 
 
 async def read(request: Request, shape: type[Body]) -> Body:

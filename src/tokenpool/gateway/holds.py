@@ -162,7 +162,7 @@ async def _meter(parts: Parts, request: Request) -> str:
 
 
 async def _stored(parts: Parts, organization_id: str, hold_id: str) -> HoldRow:
-    row = await holds.find(parts.store, organization_id, hold_id)
+    row = await holds.find(parts.store, organization_id, hold_id) if ids.is_id("hold", hold_id) else None
     if row is None:
         raise NotFound("There is no such hold.")
     return row

@@ -36,7 +36,7 @@ def envelope(
     if told:
         error["details"] = told
     return Response(
-        json.dumps({"error": error}, ensure_ascii=False),
+        json.dumps({"error": error}, ensure_ascii=False).encode(errors="replace"),
         status,
         {**dict.fromkeys(ID_HEADERS, request_id), **(headers or {})},
         media_type="application/json; charset=utf-8",
