@@ -174,6 +174,25 @@ async def test_a_refusal_names_the_binding_limit_with_its_numbers(bench: Bench) 
     assert limit.id == LastRefusal.objects.get(member_id="user_1").limit_id
 
 
+async def test_what_an_account_cannot_count_is_refused_alone(bench: Bench) -> None:
+    """Without any limit 9.2 billion dollars are the most of an account; what others do in the same batch stands."""
+    huge = bench.ask(2**63 - 1 - DOLLAR)
+    await bench.do(huge)
+
+    fits, over, ends = bench.ask(DOLLAR), bench.ask(1), Void(huge.hold_id, "a mistake", NOW)
+    held, refused, ended = await asyncio.gather(*map(bench.do, (fits, over, ends)))
+
+    assert (True, Done()) == (isinstance(held, Held), ended)
+    assert isinstance(refused, Refusal)
+    assert ("organization", 2**63 - 1, 0, 2**63 - 1) == (
+        refused.limit.scope,
+        refused.limit.limit_nano,
+        refused.limit.spent_nano,
+        refused.limit.held_nano,
+    )
+    assert [(0, DOLLAR)] * 3 == [bench.account(scope) for scope in SCOPES]
+
+
 async def test_a_changed_limit_acts_on_the_next_request(bench: Bench) -> None:
     """The newest row stands, up and down, and a removed limit is no limit."""
     bench.limit("organization", "pool", DOLLAR)

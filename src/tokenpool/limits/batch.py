@@ -135,6 +135,9 @@ class Batch:
         verdict = decide(limits, ask.bound, clamps=ask.clamps, floor_output=ask.floor_output)
         if isinstance(verdict, Short):
             return self._refuse(ask, verdict, at_us)
+        full = place.beyond_counting(verdict.amount_nano)
+        if full is not None:
+            return Refusal(state_of(full, at_us), ask.who.member_id, verdict.amount_nano, 0)
         if isinstance(ask, Together):  # of one member and instant: the sum fits every limit exactly if all of them do
             self.together.append(ask)
             for one in ask.requests:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from tokenpool.kernel import clock
+from tokenpool.kernel.money import MAX_NANO
 from tokenpool.kernel.period import Window, keys_at
 from tokenpool.limits.decide import AccountKey, Applied, Balance, Reading, apply, readings
 from tokenpool.limits.hierarchy import Cap, applicable, scopes_of
@@ -45,6 +46,13 @@ class Place:
         if self.applied is None:
             self.applied = apply(self.readings or (), balances)
         return self.applied
+
+    def beyond_counting(self, nano: int) -> Applied | None:
+        """Return what *nano* more would not fit into although no limit says so: an account's 64 bits."""
+        for (scope, key), balance in zip(self.keys, self.balances, strict=True):
+            if balance.spent_nano + balance.held_nano + nano > MAX_NANO:
+                return Applied(Cap("", scope, "pool", Window.MONTH, MAX_NANO), (scope, key), balance, MAX_NANO)
+        return None
 
     def move(self, *, held: int, spent: int = 0) -> None:
         """Move every account of the place, in nano-dollars."""
