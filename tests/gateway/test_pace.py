@@ -26,7 +26,7 @@ def running_streams(count: int) -> Running:
 async def asking(running: Running, served: list[str], name: str) -> None:
     """Ask for a turn as the request *name*."""
     with running.admitting(name):
-        await running.pace.turn(streams=True)
+        await running.pace.turn(name, streams=True)
         served.append(name)
 
 
@@ -48,7 +48,7 @@ async def test_a_loop_on_time_lets_everybody_begin() -> None:
     running = running_streams(100)
     running.pace.look(ON_TIME)
 
-    assert not await running.pace.turn(streams=True)
+    assert not await running.pace.turn("user_1", streams=True)
 
 
 async def test_late_by_ten_milliseconds_a_quarter_less_may_run() -> None:
@@ -95,6 +95,19 @@ async def test_one_begins_at_each_tick_however_late_it_is() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_who_asks_much_does_not_keep_the_others_waiting() -> None:
+    """Three requests of one member and then two of another: they take turns."""
+    running = running_streams(100)
+    running.pace.look(LATE)
+    served, tasks = await waiting(running, "aaabb")
+    for _ in range(5):
+        running.pace.look(1.0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+
+    assert "ababa" == "".join(served)
+
+
 async def test_on_time_again_soon_nobody_waits() -> None:
     """Late with 100, then on time: after 26 ticks 101 may be under way, and the next does not wait."""
     running = running_streams(100)
@@ -103,7 +116,7 @@ async def test_on_time_again_soon_nobody_waits() -> None:
         running.pace.look(ON_TIME)
 
     with running.admitting("user_1"):
-        assert not await running.pace.turn(streams=True)
+        assert not await running.pace.turn("user_1", streams=True)
 
 
 async def test_where_nothing_streams_whole_answers_do_not_wait() -> None:
@@ -115,7 +128,7 @@ async def test_where_nothing_streams_whole_answers_do_not_wait() -> None:
     for number in range(10):
         running.begin(f"hold_{number}", "org_1", "user_1")
 
-    assert not await running.pace.turn(streams=False)
+    assert not await running.pace.turn("user_1", streams=False)
     served, tasks = await waiting(running, "a")
     assert [] == served
     running.pace.look(ON_TIME)
@@ -132,7 +145,7 @@ async def test_who_gave_up_takes_nobodys_turn() -> None:
     running.pace.look(1.0)
     await tasks[1]
 
-    assert (["b"], 10, 0) == (served, running._under_way, len(running.pace._waiting))
+    assert (["b"], 10, 0) == (served, running._under_way, running.pace._count)
 
 
 async def test_as_many_wait_as_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +156,7 @@ async def test_as_many_wait_as_may(monkeypatch: pytest.MonkeyPatch) -> None:
     _, tasks = await waiting(running, "a")
 
     with pytest.raises(Unavailable, match="hands full"):
-        await running.pace.turn(streams=True)
+        await running.pace.turn("user_1", streams=True)
     tasks[0].cancel()
 
 

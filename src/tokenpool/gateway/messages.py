@@ -34,7 +34,7 @@ async def serve(form: Format[Any], parts: Parts, request: Request) -> Response:
     call = form.read(await read_body(request, facts.member_id))
     upstream = parts.upstreams.serving(call.model, form.speaks)
     with parts.running.admitting(facts.member_id):
-        if await parts.running.pace.turn(streams=call.stream) and await request.is_disconnected():
+        if await parts.running.pace.turn(facts.member_id, streams=call.stream) and await request.is_disconnected():
             raise ClientDisconnect
         answer, facts, priced = await hold(parts, request, facts, call=call, upstream=upstream)
     if isinstance(answer, Refusal):
