@@ -22,6 +22,7 @@ KEPT_SECONDS = 60.0
 RESOLVED_SECONDS = 10.0
 NEXT_ADDRESS_SECONDS = 0.25  # then another address of the same name is tried beside the first
 _LINE = re.compile(r"[\t -~\x80-\xff]+")
+_METADATA = {ip_address(one) for one in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Addresses = list[tuple[Any, Any, int, str, Any]]  # as `getaddrinfo` returns them
@@ -132,4 +133,6 @@ class Origin:
         found = getattr(found, "ipv4_mapped", None) or found
         if found.is_loopback and self._host in _LOOPBACK:
             return True
-        return found.is_global or (self._internal and not found.is_link_local)
+        if found.is_link_local or found in _METADATA:  # of AWS over IPv6, Alibaba, Oracle, Azure
+            return False
+        return found.is_global or self._internal
