@@ -195,3 +195,12 @@ async def test_web_searches_are_in_the_largest_cost_alone(gate: Gate) -> None:
 
     assert with_["largest_nano"] > without["largest_nano"] + 50_000_000
     assert with_["lowest_nano"] < without["lowest_nano"] + 1_000_000
+
+
+async def test_a_member_whom_no_database_can_know_is_nobody(gates: tuple[Gate, Gate]) -> None:
+    """NUL is no text to PostgreSQL."""
+    key = api_keys.mint(by=gates[0].org.ada, kind="meter", name="Meter")[1]
+    path = f"{gates[0].url}/v1/tokenpool/quote?member=%00&product=claude_code"
+
+    async with gates[0].session.post(path, json=BODY, headers={"x-api-key": key}) as answer:
+        assert (404, "member") == (answer.status, (await answer.json())["error"]["details"]["field"])

@@ -125,7 +125,8 @@ class Directory:
         Raises:
             NotFound: nobody of this organization.
         """
-        rows = await self._store.read(_MEMBER, (product, organization_id, member, member))
+        known = "\0" not in member  # PostgreSQL takes no such text, not even to look for it
+        rows = await self._store.read(_MEMBER, (product, organization_id, member, member)) if known else []
         if not rows:
             raise NotFound("member: there is no such member; give an id or an e-mail address.", field="member")
         return await self._with_prices(_facts(rows[0]))
