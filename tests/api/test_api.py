@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from builders import aurora
 from tokenpool.audit.models import AuditEvent
@@ -203,6 +204,15 @@ def test_addresses_and_methods_that_do_not_exist(machine: Machine) -> None:
     """In the envelope too."""
     assert (404, "not_found_error") == _told(machine.call("GET", "nothing/here"))
     assert (405, "api_error") == _told(machine.call("DELETE", "tokenpool/plan"))
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/messages", "/messages", "/chat/completions", "/responses", "/embeddings"])
+def test_a_base_address_with_one_v1_too_many_or_too_few_is_told(machine: Machine, path: str) -> None:
+    """The SDKs show the sentence of the envelope, and nothing of a page."""
+    answer = Client(headers={"x-api-key": machine.keys["product"]}).post(path, {}, content_type="application/json")
+
+    assert (404, "not_found_error") == (answer.status_code, answer.json()["error"]["type"])
+    assert "Claude Code ends without /v1, that of OpenAI's SDKs with it." in answer.json()["error"]["message"]
 
 
 def test_the_catalog_and_the_preview(machine: Machine) -> None:

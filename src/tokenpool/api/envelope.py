@@ -1,4 +1,7 @@
-"""Every answer below `/v1/` has a request id, and every error Anthropic's envelope, whoever made it."""
+"""Every answer below `/v1/` has a request id, and every error Anthropic's envelope, whoever made it.
+
+So has an answer to a client whose base address lacks the `/v1`.
+"""
 
 import json
 import re
@@ -17,6 +20,7 @@ _SENTENCES = {
     405: "This address does not take that method.",
     500: "Tokenpool failed to handle this request; the operator's log has the cause under this id.",
 }
+_WITHOUT_V1 = ("/messages", "/chat/completions", "/responses", "/embeddings")  # where a base address lacks it
 LEAST_ERROR = 400
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -29,7 +33,7 @@ class Envelope:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, wrapped when it is the API's."""
-        if not request.path.startswith("/v1/"):
+        if not request.path.startswith(("/v1/", *_WITHOUT_V1)):
             return self.get_response(request)
         request_id = request.request_id = ids.new("req")  # type: ignore[attr-defined]
         response = self.get_response(request)
