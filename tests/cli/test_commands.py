@@ -48,6 +48,7 @@ def test_init_makes_an_organization_once_and_tells_its_keys(tmp_path: Path) -> N
         (["serve"], {"TOKENPOOL_UPSTREAM_URL": "http://example.com"}, "upstream_url: “http://example.com” is not safe"),
         (["serve"], {"TOKENPOOL_UPSTREAM_URL": "https://u:p@example.com"}, "is not safe"),
         (["serve"], {"TOKENPOOL_PUBLIC_URL": "ftp://x"}, "public_url"),
+        (["serve"], {"TOKENPOOL_PORT": "abc"}, "port: must be a number such as 8787"),
         (["verify"], {"TOKENPOOL_DATABASE": "x"}, "TOKENPOOL_DATABASE: there is no such setting"),
         (["verify"], {"TOKENPOOL_SECRET_KEY_FILE": "/nowhere"}, "cannot be read"),
         (["verify", "--month", "2026-13"], {}, "is not a month"),

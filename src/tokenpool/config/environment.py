@@ -71,6 +71,7 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
     merged: dict[str, Any] = {**texts, **given}
     merged.setdefault("secret_key", _stored_secret(folder))
     settings = Environment(**merged)
+    _check_numbers(settings)
     settings = replace(settings, public_url=_public_url(settings))
     settings = replace(settings, upstreams=_upstreams(settings, table))
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
@@ -78,14 +79,6 @@ def read(environ: Mapping[str, str] | None = None) -> Environment:
             "database_url: must be like postgresql://user@host/database; leave it unset for SQLite.",
             field="database_url",
         )
-    for name, example in (
-        ("port", "8787"),
-        ("smtp_port", "587"),
-        ("member_requests", "1000"),
-        ("batch_requests", "10000"),
-    ):
-        if not getattr(settings, name).isdecimal():
-            raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
     return settings
 
 
@@ -97,6 +90,17 @@ def make_secret(folder: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
+
+
+def _check_numbers(settings: Environment) -> None:
+    for name, example in (
+        ("port", "8787"),
+        ("smtp_port", "587"),
+        ("member_requests", "1000"),
+        ("batch_requests", "10000"),
+    ):
+        if not getattr(settings, name).isdecimal():
+            raise InvalidInput(f"{name}: must be a number such as {example}.", field=name)
 
 
 def _public_url(settings: Environment) -> str:
