@@ -397,6 +397,15 @@ def test_a_new_key_comes_with_the_lines_of_its_clients(org: Aurora) -> None:
     assert "Make one above" not in browser(org.dieter).get("/keys").content.decode()
 
 
+def test_ones_own_page_names_the_limit_that_its_bar_shows(org: Aurora) -> None:
+    """What the organization has spent is not read as one's own."""
+    caps.set_limit(by=org.ada, scope="organization", basis="pool", amount_nano=100 * DOLLAR)
+
+    card = browser(org.farid).get("/me").content.decode().partition('<svg class="bar')[0]
+
+    assert "<span>Organization, all together</span>" in card
+
+
 def test_the_way_back_stays_here(org: Aurora) -> None:
     """An address of another site is not followed."""
     answer = browser(org.ada).post("/me/choose", {"theme": "dark", "next": "//evil.example/"})
