@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def summary(access: Access, folder: Path) -> str:
     return (
         f"Organization {access['organization_id']} is ready in {folder}.\n"
         f"Its owner signs in as {access['owner']['email']}; the keys are in {folder / 'access.json'}.\n"
-        f"Start it: TOKENPOOL_UPSTREAM_URL=https://… TOKENPOOL_UPSTREAM_API_KEY=… tokenpool serve --data {folder}"
+        f"Start it: TOKENPOOL_UPSTREAM_URL=https://… TOKENPOOL_UPSTREAM_API_KEY=… {sys.argv[0]} serve --data {folder}"
     )
 
 
