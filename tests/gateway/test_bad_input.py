@@ -156,6 +156,10 @@ BODIES: list[tuple[bytes, str]] = [
     (b"\x1f\x8b\x08\x00", "not UTF-8"),
     (b'{"model":"m\\ud800","max_tokens":1,"messages":[]}', "model: “m?” has no price"),
     (b'{"\\ud800":1,"\\ud800":2}', "the key “?” twice"),
+    (b'{"messages":[' + b"{}," * 200_001 + b"{}]}", "more than 400,000 values"),
+    (b'{"messages":[' + b'"",' * 800_000 + b"0]}", "more than 400,000 values"),
+    (b'{"max_tokens":1,"messages":[],"model":"' + b"," * 400_001 + b'\\",' + b'"}', "model: no provider"),
+    (b'{"model":"' + b"," * 400_001 + b'\\"' * 10_000, "not valid JSON"),
 ]
 
 

@@ -1,12 +1,15 @@
 """Reading a request's body: strict JSON, and what stands anywhere in it that can cost."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from tokenpool.gateway.parameters import MEDIA_BLOCKS, TEXT_BLOCKS
 from tokenpool.kernel.errors import InvalidInput
 
+MOST_MARKS = 400_000  # commas and opening brackets: a hundred thousand messages, the provider's most, have fewer
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 KNOWN_BLOCKS = MEDIA_BLOCKS | TEXT_BLOCKS
 
 
@@ -26,9 +29,10 @@ def parse_body(raw: bytes) -> tuple[dict[str, Any], Seen]:
     """Return the JSON object in *raw* and what stood anywhere in it that can cost.
 
     Raises:
-        InvalidInput: not UTF-8, not JSON, no object, nested too deeply, or a key that stands twice.
+        InvalidInput: not UTF-8, not JSON, no object, nested too deeply, a key that stands twice, or too many values.
     """
     seen = Seen()
+    _check_marks(raw)
 
     def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -72,6 +76,22 @@ def no_constant(text: str) -> NoReturn:
         InvalidInput: always.
     """
     raise InvalidInput(f"The body has {text}, which is not JSON.")
+
+
+def _check_marks(raw: bytes) -> None:
+    """Refuse what would take seconds to read, in which nobody else is served; text may hold any number of commas.
+
+    Raises:
+        InvalidInput: more values than any call has.
+    """
+    if _marks(raw) > MOST_MARKS:
+        outside, strings = _STRING.subn(b"", raw, 2 * MOST_MARKS)
+        if strings == 2 * MOST_MARKS or _marks(outside) > MOST_MARKS:  # so many strings have half as many commas
+            raise InvalidInput(f"The body has more than {MOST_MARKS:,} values; send less at once.")
+
+
+def _marks(text: bytes) -> int:
+    return sum(text.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def _walk(blocks: object, seen: Seen) -> None:
