@@ -12,7 +12,7 @@ from tokenpool.limits.models import Hold
 
 from .conftest import BODY, Gate, events
 
-LATE, ON_TIME = 0.01, 0.001
+LATE, ON_TIME = 0.025, 0.012
 
 
 def running_streams(count: int) -> Running:
@@ -51,7 +51,7 @@ async def test_a_loop_on_time_lets_everybody_begin() -> None:
     assert not await running.pace.turn("user_1", streams=True)
 
 
-async def test_late_by_ten_milliseconds_a_quarter_less_may_run() -> None:
+async def test_late_by_twenty_five_milliseconds_a_quarter_less_may_run() -> None:
     """Of 100 that ran 75 may: the next waits until 26 have ended, and then learns that it had to."""
     running = running_streams(100)
     running.pace.look(LATE)
@@ -161,12 +161,12 @@ async def test_as_many_wait_as_may(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_ticks_come_by_themselves_while_something_streams_or_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop held up for 50 ms is seen to be late; those who wait go by the ticks; at the end there are none."""
+    """A loop held up for 100 ms is seen to be late; those who wait go by the ticks; at the end there are none."""
     monkeypatch.setattr(pace, "TICK_SECONDS", 0.005)
     running = Running()
     running.begin("hold_1", "org_1", "user_1", streams=True)
     loop = asyncio.get_running_loop()
-    held_up = loop.time() + 0.05
+    held_up = loop.time() + 0.1
     while loop.time() < held_up:
         pass
     while running.pace._most == math.inf:  # noqa: ASYNC110 - a tick is awaited

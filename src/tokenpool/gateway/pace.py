@@ -15,8 +15,8 @@ from collections.abc import Callable
 from tokenpool.kernel.errors import Unavailable
 
 TICK_SECONDS = 0.005
-LATE_SECONDS = 0.003  # this late is on time
-TWICE_TOO_MANY_SECONDS = 0.02  # so late with what is under way: half of it goes well
+LATE_SECONDS = 0.012  # this late is on time
+TWICE_TOO_MANY_SECONDS = 0.05  # so late with what is under way: half of it goes well
 MOST_WAITING = 2_048
 
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tokenpool.kernel.errors import Unavailable
 
-MANY, ENOUGH = 4, 16  # operations: behind so many in a batch, in a busy loop, the next waits for so many
+MANY, ENOUGH = 4, 32  # operations: behind so many in a batch, in a busy loop, the next waits for so many
 BUSY_SECONDS = 0.001  # a turn of a loop that has more to do than commits
-GATHER_SECONDS = 0.002  # how long it waits at most
+GATHER_SECONDS = 0.006  # how long it waits at most
 
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
