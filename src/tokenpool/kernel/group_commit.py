@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tokenpool.kernel.errors import Unavailable
 
-MANY, ENOUGH = 4, 32  # operations: behind so many in a batch, in a busy loop, the next waits for so many
+MANY, ENOUGH = 4, 32  # operations of a batch behind which, in a busy loop, the next waits for more
 BUSY_SECONDS = 0.001  # a turn of a loop that has more to do than commits
 GATHER_SECONDS = 0.006  # how long it waits at most
 
@@ -126,25 +126,30 @@ class GroupCommit:
         Where many came at once more are about to come: a busy loop waits for them, and less often for the disk.
         """
         while queue:
-            batch = [queue.popleft() for _ in range(min(len(queue), self._most))]
-            operations = [operation for operation, _ in batch]
-            try:
-                answers = await self._store.run(lambda ops=operations: self._decide(organization_id, ops))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - every caller must hear of it
-                _answer_all(batch, error)
-                if isinstance(error, Unavailable):  # nobody waits for the database twice
-                    _answer_all(queue, Unavailable("The database is away. Nothing was written."))
-                    queue.clear()
-                continue
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
-            if len(batch) >= MANY:
+            committed = await self._commit(organization_id, queue)
+            if MANY <= committed < ENOUGH:
                 began = time.monotonic()
                 await asyncio.sleep(0)  # those who were answered ask again
-                if time.monotonic() - began > BUSY_SECONDS and len(queue) < min(len(batch), ENOUGH):
+                if time.monotonic() - began > BUSY_SECONDS and len(queue) < committed:
                     await asyncio.sleep(GATHER_SECONDS)
         del self._waiting[organization_id]
+
+    async def _commit(self, organization_id: str, queue: deque[tuple[Any, asyncio.Future[Any]]]) -> int:
+        """Commit the next batch, answer it, and return how many operations it had; none if it failed."""
+        batch = [queue.popleft() for _ in range(min(len(queue), self._most))]
+        operations = [operation for operation, _ in batch]
+        try:
+            answers = await self._store.run(lambda: self._decide(organization_id, operations))
+        except Exception as error:  # noqa: BLE001 - every caller must hear of it
+            _answer_all(batch, error)
+            if isinstance(error, Unavailable):  # nobody waits for the database twice
+                _answer_all(queue, Unavailable("The database is away. Nothing was written."))
+                queue.clear()
+            return 0
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+        return len(batch)
 
 
 def _answer_all(batch: Iterable[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
