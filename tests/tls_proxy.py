@@ -142,4 +142,4 @@ async def _answers(port: int) -> None:
                 return
 
 
-__all__ = ["BARE", "NGINX", "Papers", "documented", "free_port", "nginx", "relay"]
+__all__ = ["BARE", "Papers", "documented", "free_port", "nginx", "relay"]

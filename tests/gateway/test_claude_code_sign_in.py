@@ -13,7 +13,7 @@ import pytest
 
 from installation import OWNER, Browser, Installation, free_port, installed
 from terminal import ENTER, ESCAPE, UP, Terminal
-from tls_proxy import NGINX, Papers, nginx
+from tls_proxy import Papers, nginx
 
 from .anthropic_provider import obeying
 from .conftest import Provider
@@ -29,7 +29,7 @@ def papers(tmp_path: Path) -> Papers:
     return Papers(tmp_path / "papers")
 
 
-@pytest.fixture(params=["plain", pytest.param("nginx", marks=pytest.mark.skipif(NGINX is None, reason="no nginx"))])
+@pytest.fixture(params=["plain", "nginx"])
 async def site(
     request: pytest.FixtureRequest, provider: Provider, papers: Papers, tmp_path: Path
 ) -> AsyncIterator[Installation]:

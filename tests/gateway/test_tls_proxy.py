@@ -18,7 +18,7 @@ from aiohttp import web
 from playwright.async_api import Page, async_playwright, expect
 
 from installation import OWNER, PASSWORD, Browser, Installation, free_port, installed
-from tls_proxy import BARE, NGINX, Papers, nginx, relay
+from tls_proxy import BARE, Papers, nginx, relay
 from tokenpool.metering.models import UsageEvent
 
 from . import anthropic_provider, openai_provider
@@ -28,11 +28,8 @@ from .test_claude_code import claude, say_hi
 from .test_sdk import BILLED, PRESENT, SERVED, TYPESCRIPT, python, told, typescript
 
 __all__ = ["claude"]
-NEEDS_NGINX = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 PROXIES = {"relay": relay, "nginx": nginx, "nginx, bare": partial(nginx, server=BARE)}
-RELAY = pytest.param("relay", id="relay")
-DOCUMENTED = pytest.param("nginx", marks=NEEDS_NGINX, id="nginx")
-UNTOLD = pytest.param("nginx, bare", marks=NEEDS_NGINX, id="nginx as it is")
+RELAY, DOCUMENTED, UNTOLD = "relay", "nginx", "nginx, bare"
 
 
 @pytest.fixture(scope="session")
